@@ -1,0 +1,5 @@
+"""``python -m newsmill.cli``."""
+
+from newsmill.cli import main
+
+main()

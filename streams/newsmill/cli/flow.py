@@ -1,0 +1,101 @@
+"""Which topic each stage reads and where its state is, and how its consumer group stands on the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from aiokafka.structs import TopicPartition
+
+from newsmill import kafka
+from newsmill.errors import BrokerError, TopicError
+from newsmill.settings import Settings
+from newsmill.topics import TOPICS
+from newsmill.transport.transaction import TransactionFailed
+
+__all__ = ["STAGE_TOPICS", "Group", "StageTopics", "call", "describe_group", "partitions_of_topics", "topic_name"]
+
+T = TypeVar("T")
+_COORDINATOR_SECONDS: Final = 15.0
+
+
+class StageTopics(NamedTuple):
+    """Short names of the topic that a stage reads and of its state topic (None: it has no state)."""
+
+    source: str
+    state: str | None
+
+
+# stages.py says the same, but reading the rules takes seconds, and a look at a broker needs none; a test compares
+STAGE_TOPICS: Mapping[str, StageTopics] = MappingProxyType(
+    {
+        "prepare": StageTopics("raw", None),
+        "dedupe": StageTopics("prepared", "state.dedupe"),
+        "enrich": StageTopics("unique", None),
+        "stories": StageTopics("story-input", "state.stories"),
+    }
+)
+
+
+class Group(NamedTuple):
+    """A consumer group as the broker sees it: its state, its members, and what they have committed."""
+
+    name: str
+    state: str
+    members: int
+    offsets: dict[TopicPartition, int]
+
+
+def topic_name(settings: Settings, short: str) -> str:
+    """The full name of a topic by its short one."""
+    return settings.topic_prefix + TOPICS[short].name
+
+
+def call(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; what the broker refuses becomes one clear line."""
+    try:
+        return asyncio.run(work)
+    except TransactionFailed as error:
+        raise BrokerError(f"nothing was changed: {error}") from error
+    except KafkaError as error:
+        raise BrokerError(f"the broker refused: {type(error).__name__}: {error}") from error
+
+
+async def describe_group(admin: AIOKafkaAdminClient, name: str) -> Group:
+    """One group; a group that the broker does not know has no members and no offsets."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            (response,) = await admin.describe_consumer_groups([name])
+            entry = response.to_object()["groups"][0]
+            if entry["error_code"]:
+                raise for_code(entry["error_code"])(name)
+            return Group(name, entry["state"], len(entry["members"]), await kafka.group_offsets(admin, name))
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+            if loop.time() >= deadline:  # a new broker makes its offsets topic with the first question
+                raise
+            await asyncio.sleep(0.2)
+
+
+async def partitions_of_topics(
+    admin: AIOKafkaAdminClient, settings: Settings, shorts: Iterable[str]
+) -> dict[str, list[TopicPartition]]:
+    """Short name → partitions; `TopicError` names what is missing."""
+    names = {short: topic_name(settings, short) for short in shorts}
+    there = set(await admin.list_topics())
+    missing = sorted(name for name in names.values() if name not in there)
+    if missing:
+        raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
+    found = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics(sorted(names.values()))}
+    return {short: [TopicPartition(name, n) for n in range(found[name])] for short, name in names.items()}

@@ -1,0 +1,18 @@
+"""A table or another view → standard output, wrapped to the terminal, or wide where there is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import RenderableType
+
+from newsmill.cli.options import output
+
+__all__ = ["show"]
+
+_WIDE: Final = 160  # columns of a pipe or a file
+
+
+def show(view: RenderableType) -> None:
+    """Print a view; unlike lines of text, it is wrapped inside its columns."""
+    output.print(view, soft_wrap=False, width=None if output.is_terminal else _WIDE)

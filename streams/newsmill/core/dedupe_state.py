@@ -1,0 +1,263 @@
+"""Changes of the dedupe stage → what it remembers: the sketches of the window, and each id with its last version.
+
+Two kinds of record make the compacted state topic, both little-endian structs that begin with a format byte:
+
+    b"s" + entry number (8 bytes, big-endian)   one indexed sketch; written once, gone when the window has passed
+    b"i" + article id (16 bytes)                what is known of an id; rewritten whenever the id is seen again
+
+The record of an id also carries the clock and the next entry number of that moment. It is the last one of each
+input record's changes, so compaction always keeps the newest, and both survive with it. Nothing else is state.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from newsmill.core.id_table import IdTable
+from newsmill.core.sketch_index import Entry, SketchIndex
+from newsmill.core.stage import Change
+from newsmill.errors import StateMismatch, UnreadableFormat
+
+__all__ = ["STATE_FORMAT", "DedupeState", "Known", "entry_change", "known_change"]
+
+STATE_FORMAT: Final = 1
+_EXPIRED_PER_RECORD: Final = 16
+"""Most entries, and most ids, that one record expires: a gap in the stream is caught up over the next records."""
+
+_EARLY: Final = "early"  # marks the tombstone of an entry that left for want of room, not of age
+
+# format, level, hashes; words, number of the cluster, bitmap, exact, published, time; owner, root
+_ENTRY: Final = struct.Struct("<BBBxIQQQQQ16s16s")
+# format, copy?, prepare version; version, fetched, seen; cluster; shingles, numbers; parity; content hash, related id;
+# clock, next number (these two are not kept for each id)
+_KNOWN: Final = struct.Struct("<BBHqqqQII32s16s16sqQ")
+
+_ROW: Final = _KNOWN.size - 16
+_NO_CLOCK: Final = bytes(16)
+
+NO_ID: Final = bytes(16)
+
+
+class Known(NamedTuple):
+    """What is known of an id. ``version``, ``fetched`` (-1 = unknown) and ``seen`` are milliseconds; ``related`` is the
+    original of a copy, or what an original updates, or 16 zero bytes. ``cluster`` is the number of its family."""
+
+    copy: bool
+    prepare_version: int
+    version: int
+    fetched: int
+    seen: int
+    cluster: int
+    shingles: int
+    numbers: int
+    parity: int
+    content: bytes
+    related: bytes
+    clock: int
+    next_number: int
+
+
+def _pack_known(known: Known) -> bytes:
+    return _KNOWN.pack(
+        STATE_FORMAT,
+        known.copy,
+        known.prepare_version,
+        known.version,
+        known.fetched,
+        known.seen,
+        known.cluster,
+        known.shingles,
+        known.numbers,
+        known.parity.to_bytes(32, "little"),
+        known.content,
+        known.related,
+        known.clock,
+        known.next_number,
+    )
+
+
+def _unpack_known(value: bytes) -> Known:
+    fields = _KNOWN.unpack(value)
+    return Known._make((bool(fields[1]), *fields[2:-5], int.from_bytes(fields[-5], "little"), *fields[-4:]))
+
+
+def _entry_key(number: int) -> bytes:
+    return b"s" + number.to_bytes(8, "big")
+
+
+def entry_change(entry: Entry) -> Change:
+    """The change that indexes a sketch."""
+    head = _ENTRY.pack(
+        STATE_FORMAT,
+        entry.level,
+        len(entry.hashes),
+        entry.words,
+        entry.cluster,
+        entry.bitmap,
+        entry.exact,
+        entry.published,
+        entry.time,
+        entry.owner,
+        entry.root,
+    )
+    return Change(
+        b"s%b" % entry.number.to_bytes(8, "big"), head + entry.hashes.astype("<u8", copy=False).tobytes(), entry
+    )
+
+
+def known_change(ident: bytes, known: Known) -> Change:
+    """The change that remembers an id."""
+    return Change(b"i" + ident, _pack_known(known), known)
+
+
+def _unpack_entry(number: int, value: bytes) -> Entry:
+    _, level, count, words, cluster, bitmap, exact, published, time, owner, root = _ENTRY.unpack_from(value)
+    hashes = np.frombuffer(value, "<u8", count, _ENTRY.size).astype(np.uint64, copy=False)
+    return Entry(number, owner, root, cluster, level, words, bitmap, exact, published, time, hashes)
+
+
+class DedupeState:
+    """The fold over the changes. ``evicted_early`` counts what left for want of room since this process began."""
+
+    def __init__(self, *, window_ms: int, id_window_ms: int, max_entries: int, max_ids: int, boilerplate: int) -> None:
+        self.index = SketchIndex(max_entries, boilerplate)
+        self.clock = 0
+        self.evicted_early = 0
+        self.oldest = 1  # the first entry number that may still have a record in the state topic
+        self._following = 1
+        self._window_ms = window_ms
+        self._id_window_ms = id_window_ms
+        self._max_ids = max_ids
+        self._ids = IdTable(_ROW)  # id → packed Known without clock and next number, the longest unseen first
+
+    @property
+    def entries(self) -> int:
+        """Sketches held now."""
+        return len(self.index)
+
+    @property
+    def ids(self) -> int:
+        """Ids known now."""
+        return len(self._ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that index and ids take."""
+        return self.index.nbytes + self._ids.nbytes
+
+    def known(self, ident: bytes, now: int) -> Known | None:
+        """What is known of an id (16 bytes) at log time ``now``."""
+        value = self._ids.get(ident)
+        if value is None:
+            return None
+        known = _unpack_known(value + _NO_CLOCK)
+        return known if known.seen >= now - self._id_window_ms else None
+
+    def since(self, now: int) -> int:
+        """The beginning of the window at log time ``now``, in seconds."""
+        return max(0, now - self._window_ms) // 1000
+
+    def departures(self, now: int, arriving: bytes, entry: bool) -> Iterator[Change]:
+        """Tombstones for what has to go before the id ``arriving`` (and an entry, if any) comes, at most a few."""
+        index = self.index
+        since = self.since(now)
+        number = self.oldest
+        for _ in range(_EXPIRED_PER_RECORD):
+            if number >= index.next_number or (number >= index.head and index.time(number) >= since):
+                break
+            yield Change(_entry_key(number), None)
+            number += 1
+        number = max(number, index.head)
+        if entry and index.next_number - number >= index.capacity:
+            yield Change(_entry_key(number), None, _EARLY)
+        horizon = now - self._id_window_ms
+        gone = 0
+        for ident, value in islice(self._ids.oldest(), _EXPIRED_PER_RECORD):
+            if ident == arriving:
+                continue
+            if _unpack_known(value + _NO_CLOCK).seen < horizon:
+                yield Change(b"i" + ident, None)
+            elif arriving not in self._ids and len(self._ids) - gone >= self._max_ids:
+                yield Change(b"i" + ident, None, _EARLY)
+            else:
+                break
+            gone += 1
+
+    def apply(self, change: Change) -> None:
+        """Apply one change that this process just decided."""
+        kind, rest = change.key[:1], change.key[1:]
+        if kind == b"s":
+            if change.value is None:
+                self._drop_entry(int.from_bytes(rest, "big"))
+            else:
+                self.index.add(change.decoded)
+        elif change.value is None:
+            self._ids.pop(rest)
+        else:
+            self._remember(rest, change.value, change.decoded)
+        if change.decoded is _EARLY:
+            self.evicted_early += 1
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Apply one record of the state topic, in the order of its log.
+
+        `UnreadableFormat` if a newer newsmill wrote it, `StateMismatch` if it is no record of this stage.
+        """
+        kind, rest = key[:1], key[1:]
+        if value is not None and value[:1] > bytes([STATE_FORMAT]):
+            raise UnreadableFormat(
+                f"a dedupe state record of format {value[0]}; this newsmill reads up to {STATE_FORMAT}"
+            )
+        try:
+            if kind == b"s" and len(rest) == 8:
+                number = int.from_bytes(rest, "big")
+                if value is None:
+                    self._drop_entry(number)
+                else:
+                    self._load_entry(_unpack_entry(number, value))
+                return
+            if kind == b"i" and len(rest) == 16:
+                if value is None:
+                    self._ids.pop(rest)
+                else:
+                    self._remember(rest, value, _unpack_known(value))
+                return
+        except (struct.error, ValueError) as error:
+            raise StateMismatch(f"a record of the dedupe state topic is damaged: {error}") from error
+        raise StateMismatch(f"a record with the key {key!r} does not belong into the dedupe state topic")
+
+    def loaded(self) -> None:
+        """After the last `load`: go on with the entry number where the log stopped."""
+        if not len(self.index) and self._following > self.index.next_number:
+            self.index.head = self.index.next_number = self._following
+        if not len(self.index):
+            self.oldest = self.index.next_number
+
+    def _load_entry(self, entry: Entry) -> None:
+        index = self.index
+        if entry.number < index.next_number and len(index):
+            raise StateMismatch(f"entry {entry.number} of the dedupe state topic comes after {index.next_number - 1}")
+        if not len(index):
+            self.oldest = entry.number
+        if entry.number > index.next_number:  # what is missing was compacted away, so all before it is about to go
+            index.head = index.next_number = entry.number
+        if len(index) >= index.capacity:  # the cap was lowered since: the next records write the tombstones
+            index.expire(index.head)
+            self.evicted_early += 1
+        index.add(entry)
+
+    def _drop_entry(self, number: int) -> None:
+        if number >= self.index.head and len(self.index):
+            self.index.expire(number)
+        if number == self.oldest:
+            self.oldest += 1
+
+    def _remember(self, ident: bytes, value: bytes, known: Known) -> None:
+        self._ids.put(ident, value[:_ROW])
+        self.clock = max(self.clock, known.clock)
+        self._following = max(self._following, known.next_number)

@@ -1,0 +1,157 @@
+"""A unique article → the enriched article, its copies on theme topics, and the features by which stories are found.
+
+Enrich drops nothing. Each step is guarded on its own: one that fails leaves its field empty and is named in
+``degraded``, and the article goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from newsmill.core.amounts import AmountRules, find_amounts
+from newsmill.core.digest import is_digest
+from newsmill.core.entities import EntityRules, find_entities
+from newsmill.core.keywords import KeywordRules, rank_keywords
+from newsmill.core.rulebook import Rulebook
+from newsmill.core.stage import Context, Output, Record, Result
+from newsmill.core.story_features import StoryRules, story_terms
+from newsmill.core.summary import summarize
+from newsmill.core.themes import ThemeRules, classify
+from newsmill.errors import Reason, Refused
+from newsmill.events import Amount, Article, EnrichedArticle, Entity, Keyword, Outcome, StoryItem, Theme
+
+__all__ = ["Enrich", "EnrichRules", "enrich_article"]
+
+T = TypeVar("T")
+
+_ARTICLE: Final = TypeAdapter(Article)
+_ENRICHED: Final = TypeAdapter(EnrichedArticle)
+_STORY_ITEM: Final = TypeAdapter(StoryItem)
+
+
+@dataclass(frozen=True)
+class EnrichRules:
+    """The rules of all steps, and the version of the rulebook they come from."""
+
+    version: str
+    themes: ThemeRules
+    entities: EntityRules
+    amounts: AmountRules
+    keywords: KeywordRules
+    stories: StoryRules
+
+    @classmethod
+    def from_rulebook(cls, rulebook: Rulebook) -> EnrichRules:
+        """Read and check every rule file that enrich uses; `ConfigError` names file and line of a mistake."""
+        return cls(
+            version=rulebook.version,
+            themes=ThemeRules.from_rulebook(rulebook),
+            entities=EntityRules.from_rulebook(rulebook),
+            amounts=AmountRules.from_rulebook(rulebook),
+            keywords=KeywordRules.from_rulebook(rulebook),
+            stories=StoryRules.from_rulebook(rulebook),
+        )
+
+
+class Enrich:
+    """The enrich stage: stateless, one record at a time. Themes of ``rulebook`` are the themes it may write to."""
+
+    def __init__(self, context: Context, rulebook: Rulebook) -> None:
+        self.context = context
+        self.rules = EnrichRules.from_rulebook(rulebook)
+
+    def __call__(self, record: Record, state: None = None) -> Result:
+        """One article of ``news.unique`` → its outputs. Raises `Refused` if the value is no `Article`."""
+        article = _read(record)
+        enriched, terms = _enrich(article, self.rules)
+        key, subject = article.id.encode(), article.id
+        event = f"{article.id}-{article.version}"
+
+        def output(to: str, value: bytes | None, kind: str = "enriched") -> Output:
+            return Output(to, key, value, kind, event, article.version, subject)
+
+        value = _ENRICHED.dump_json(enriched)
+        themes = [theme.theme for theme in enriched.themes]
+        outputs = [output("enriched", value)]
+        outputs += [output(f"theme.{theme}", value) for theme in themes]
+        if article.verdict == "revision" and "themes" not in enriched.degraded:
+            # the earlier version may have been in any of them
+            outputs += [output(f"theme.{theme}", None) for theme in self.rules.themes.themes if theme not in themes]
+        item = _STORY_ITEM.dump_json(_story_item(enriched, terms))
+        outputs.append(output("story-input", item, "story-input"))
+        return Result(Outcome.OK, outputs, raw_time_ms=article.version)
+
+
+def enrich_article(article: Article, rules: EnrichRules) -> EnrichedArticle:
+    """The article with everything that the rules find in it; pure: the same article and rules give the same bytes."""
+    return _enrich(article, rules)[0]
+
+
+def _read(record: Record) -> Article:
+    if record.value is None:
+        raise Refused(Reason.WRONG_TYPE, "a tombstone where an article should be")
+    try:
+        return _ARTICLE.validate_json(record.value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_TYPE
+        where = ".".join(map(str, first["loc"])) or "the record"
+        raise Refused(reason, f"no article: {where}: {first['msg']}") from None
+
+
+def _enrich(article: Article, rules: EnrichRules) -> tuple[EnrichedArticle, dict[str, float]]:
+    title, text, language = article.title, article.text, article.language
+    degraded: list[str] = []
+
+    def attempt(step: str, empty: T, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return function(*arguments)
+        except Exception:  # noqa: BLE001 - enrich drops nothing: whatever a step raises costs its own field only
+            degraded.append(step)
+            return empty
+
+    themes = attempt("themes", list[Theme](), classify, title, text, rules.themes)
+    entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities)
+    amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts)
+    keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords)
+    summary = attempt("summary", list[str](), summarize, title, text, language)
+    digest = attempt("digest", False, is_digest, title, text)
+    terms = attempt(
+        "story_terms", dict[str, float](), story_terms, title, text, language, entities, amounts, rules.stories
+    )
+    fields = dict(article)
+    fields["provenance"] = article.provenance.model_copy(update={"rules_version": rules.version})
+    enriched = EnrichedArticle.model_construct(
+        **fields,
+        themes=themes,
+        entities=entities,
+        amounts=amounts,
+        keywords=keywords,
+        summary=summary,
+        kind="digest" if digest else "article",
+        degraded=degraded,
+    )
+    return enriched, terms
+
+
+def _story_item(enriched: EnrichedArticle, terms: dict[str, float]) -> StoryItem:
+    return StoryItem.model_construct(
+        format=1,
+        kind="item",
+        id=enriched.id,
+        version=enriched.version,
+        verdict=enriched.verdict or "original",
+        updates=enriched.updates,
+        title=enriched.title,
+        source=enriched.source,
+        language=enriched.language,
+        published_at=enriched.published_at,
+        themes=[theme.theme for theme in enriched.themes],
+        keywords=[keyword.term for keyword in enriched.keywords],
+        terms=terms,
+        digest=enriched.kind == "digest",
+    )

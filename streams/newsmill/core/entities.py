@@ -1,0 +1,140 @@
+"""An article's title and text → the organizations, people, products and places it names, one id across languages.
+
+The longest name wins; a Korean name may carry particles; an ambiguous name needs corroboration; a source that is only
+cited is no subject. Names are data: ``rules/entities/*.toml``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from newsmill import events
+from newsmill.core.entity_rules import Citing, EntityLexicon, NameKind, read_entities
+from newsmill.core.matching import Hit, fold
+from newsmill.core.rulebook import Rulebook
+
+__all__ = ["EntityRules", "find_entities"]
+
+_SEAM = "\n\n"  # between title and text: no name holds two line breaks, so none spans both
+_HANGUL = re.compile("[가-힣]")
+_SENTENCE_END = re.compile(r"[.!?。]\s|\n")
+_CLOSING = frozenset("’”'\")]}%")
+_LOOSE_ENDS = frozenset(".!?)]}\"'”’")
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRules:
+    """The entities, compiled."""
+
+    lexicon: EntityLexicon
+
+    @classmethod
+    def from_rulebook(cls, rulebook: Rulebook) -> EntityRules:
+        """Read and check the entity files; `newsmill.errors.ConfigError` names file and line of a mistake."""
+        return cls(read_entities(rulebook))
+
+
+def find_entities(title: str | None, text: str, rules: EntityRules) -> list[events.Entity]:
+    """The entities named, most mentions first, then by first appearance.
+
+    ``surfaces`` are the forms as they stand in title and text, each once, in the order they appear. NFC is expected.
+    """
+    lexicon = rules.lexicon
+    whole = text if title is None else f"{title}{_SEAM}{text}"
+    hits = lexicon.matcher.find(whole)
+    if not hits:
+        return []
+    mentions: dict[int, list[str]] = {}
+    for hit, entity in _resolve(whole, hits, lexicon):
+        mentions.setdefault(entity, []).append(whole[hit.start : hit.end])
+    found = [
+        events.Entity(
+            id=(known := lexicon.entities[entity]).id,
+            name=known.name,
+            type=known.type,
+            mentions=len(surfaces),
+            surfaces=list(dict.fromkeys(surfaces)),
+        )
+        for entity, surfaces in mentions.items()
+    ]
+    found.sort(key=_by_mentions)  # stable: first appearance decides between equals
+    return found
+
+
+def _by_mentions(entity: events.Entity) -> int:
+    return -entity.mentions
+
+
+def _resolve(whole: str, hits: list[Hit], lexicon: EntityLexicon) -> list[tuple[Hit, int]]:
+    """The hits that count, with their entities, from left to right; none overlaps another."""
+    names = lexicon.names
+    has_hangul = _HANGUL.search(whole) is not None
+    certain: set[int] | None = None
+    folded: str | None = None
+    corroborated: dict[int, bool] = {}
+    resolved: list[tuple[Hit, int]] = []
+    covered = 0
+    for hit in hits:
+        start, end, pattern = hit
+        if start < covered:
+            continue
+        entity, kind = names[pattern]
+        if kind is NameKind.KOREAN and not has_hangul:
+            continue
+        if kind is NameKind.HANJA and not _stands_for_country(whole, start, lexicon):
+            continue
+        if kind is NameKind.AMBIGUOUS:
+            if certain is None or folded is None:
+                certain = {names[other.pattern].entity for other in hits if names[other.pattern].kind is NameKind.PLAIN}
+                folded = fold(whole)
+            if entity not in corroborated:
+                context = lexicon.entities[entity].context
+                corroborated[entity] = entity in certain or any(word in folded for word in context)
+            if not corroborated[entity]:
+                continue
+        if start and whole[start:end] in lexicon.like_particles and _is_ending(whole[start - 1]):
+            continue
+        covered = end
+        if kind is NameKind.MASK:
+            continue
+        if lexicon.entities[entity].cited:
+            folded = folded if folded is not None else fold(whole)
+            if _is_cited(folded, whole, start, end, lexicon.citing):
+                continue
+        resolved.append((hit, entity))
+    return resolved
+
+
+def _is_ending(before: str) -> bool:
+    """Whether what follows this character is an ending, not a name: AI란, '공정'이란."""
+    return before in _CLOSING or before.isalnum()
+
+
+def _is_hanja(character: str) -> bool:
+    return "\u4e00" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff"
+
+
+def _stands_for_country(whole: str, at: int, lexicon: EntityLexicon) -> bool:
+    """Whether a single character such as 中 is the country: alone or among its kind, not in 사용中, 10日 or 東北."""
+    start, end = at, at + 1
+    while start and _is_hanja(whole[start - 1]):
+        start -= 1
+    while end < len(whole) and _is_hanja(whole[end]):
+        end += 1
+    for character in whole[start:end]:
+        if character not in lexicon.country_hanja and character not in lexicon.hanja_companions:
+            return False
+    if start and (whole[start - 1].isalnum()):
+        return False
+    # a headline's country goes on (中 정부, 中·日); "작업 中." does not
+    return end < len(whole) and whole[end] not in _LOOSE_ENDS and whole[end] != "\n"
+
+
+def _is_cited(folded: str, whole: str, start: int, end: int, citing: Citing) -> bool:
+    """Whether this mention of a source only says where the news comes from."""
+    if citing.before.search(folded[max(0, start - citing.before_characters) : start]):
+        return True
+    stop = min(len(folded), end + citing.after_characters)
+    boundary = _SENTENCE_END.search(whole, end, stop)
+    return citing.after.search(folded, end, boundary.start() if boundary else stop) is not None

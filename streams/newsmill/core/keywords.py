@@ -1,0 +1,255 @@
+"""Title and text → at most ten ranked terms: Korean nouns without particles, English words and phrases of up to three.
+
+No morphological analyser: a Korean word is taken for a noun unless its end is a verb's (rules), and its particle is
+taken off. A term's score is how often it stands (the title and the first lines count more, repeats less and less) times
+how rare it is in news at large; both common words and stop words are data (``rules/stopwords.toml``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from newsmill.core.korean import Particles
+from newsmill.core.rulebook import Rulebook, RuleFile
+from newsmill.events import Keyword
+
+__all__ = ["KeywordRules", "rank_keywords"]
+
+_FILE: Final = "stopwords.toml"
+_MOST: Final = 10
+_READ: Final = 3_000  # code points of the text; keywords of news stand early
+_TITLE_READ: Final = 300
+_LONGEST: Final = 40  # code points of a word; longer ones are addresses
+_LEAD: Final = 300  # code points in which a word counts fully
+_TITLE_WEIGHT: Final = 2.5
+_LATER_WEIGHT: Final = 0.6
+_ONCE: Final = 0.7  # for a word that stands once, and not in the title
+_PHRASE_GAIN: Final = 1.1  # for each word more: a phrase beats its words where they stand together mostly
+_UNSEEN: Final = 0.5  # documents of 10,000 that hold a word which the background does not list
+_CACHE: Final = 1 << 16
+
+# A word, or a mark that ends a run of words. Latin and Hangul written together (AI칩이, SK하이닉스) are one word.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9À-ɏ가-힣](?:[A-Za-z0-9À-ɏ가-힣&+]|['’.-](?=[A-Za-zÀ-ɏ]))*|[^\w\s]|\n")
+_HANGUL: Final = re.compile(r"[가-힣]")
+
+
+class _Word(NamedTuple):
+    """A word that may be (part of) a keyword. ``key`` is what counts as the same; ``idf`` is its rarity."""
+
+    key: str
+    surface: str
+    idf: float
+    korean: bool
+    closed: bool  # a particle was taken off: the next word does not belong to it
+
+
+@dataclass(frozen=True, eq=False)
+class KeywordRules:
+    """Stop words, verb ends and the background, validated. Made by `from_rulebook`; caches analysed words, bounded."""
+
+    particles: Particles
+    stop_korean: frozenset[str]
+    stop_english: frozenset[str]
+    verb_ends: re.Pattern[str]
+    suffixes: re.Pattern[str]
+    short_ends: frozenset[str]  # second syllables of words of two that are a noun of one and a particle: 때를
+    common: Mapping[str, float]  # word → documents of 10,000
+    analyse: Callable[[str], _Word | None] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "analyse", lru_cache(maxsize=_CACHE)(lambda word: _analyse(word, self)))
+
+    @classmethod
+    def from_rulebook(cls, rulebook: Rulebook) -> KeywordRules:
+        """Read and check ``stopwords.toml``; `ConfigError` names file and line."""
+        file = rulebook.file(_FILE)
+        for key in file.data:
+            if key not in ("korean", "english", "documents_per_10000"):
+                raise file.error(f"unknown table [{key}]", key)
+        korean, english = _table(file, "korean"), _table(file, "english")
+        return cls(
+            particles=Particles.from_rulebook(rulebook),
+            stop_korean=frozenset(_words(file, korean, "stop")),
+            stop_english=frozenset(_words(file, english, "stop")),
+            verb_ends=_ends(_words(file, korean, "verb_ends")),
+            suffixes=_ends(_words(file, korean, "suffixes")),
+            short_ends=frozenset(_words(file, korean, "short_ends")),
+            common=_common(file),
+        )
+
+    def idf(self, key: str) -> float:
+        """Rarity of a word: ln(10,000 / documents of 10,000 that hold it)."""
+        return math.log(10_000 / self.common.get(key, _UNSEEN))
+
+
+def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRules) -> list[Keyword]:
+    """At most ten terms, best first, scores relative to the best (1.0); ties by place in the article, then by term.
+
+    Words tell their script themselves, so ``language`` only stops what this cannot read: Chinese and Japanese write
+    without spaces, of them Latin words alone are ranked. Reads 3,000 code points; linear in them.
+    """
+    unsegmented = language.startswith(("zh", "ja"))
+    pieces = [(title[:_TITLE_READ], _TITLE_WEIGHT)] if title else []
+    lead = text.find(" ", _LEAD, _READ) + 1 or min(_LEAD, len(text))
+    pieces += [(text[:lead], 1.0), (text[lead:_READ], _LATER_WEIGHT)]
+    words: dict[str, _Word] = {}
+    weights: dict[str, float] = {}  # in the order of first appearance
+    once: dict[tuple[str, str], float] = {}
+    again: dict[tuple[str, str], float] = {}  # word pairs that stand side by side at least twice
+    for piece, weight in pieces:
+        tokens = _TOKEN.findall(piece)
+        if unsegmented:
+            tokens = [token if token.isascii() else "\n" for token in tokens]
+        last: _Word | None = None
+        for word in map(rules.analyse, tokens):
+            if word is None:
+                last = None
+                continue
+            key = word.key
+            if key in weights:
+                weights[key] += weight
+            else:
+                weights[key] = weight
+                words[key] = word
+            if last is not None and last.korean is word.korean:
+                pair = last.key, key
+                if pair in once:
+                    again[pair] = again.get(pair, once[pair]) + weight
+                else:
+                    once[pair] = weight
+            last = None if word.closed else word
+    places = {key: place for place, key in enumerate(weights)}
+    # a word that stands once, and late, is seldom what an article is about
+    telling = [key for key, weight in weights.items() if weight >= 1.0]
+    candidates = telling if len(telling) >= _MOST else weights
+    ranked = [(-_score(weights[key], words[key].idf), places[key], key) for key in candidates]
+    if again:
+        ranked += _phrases(again, words, places)
+    ranked.sort()
+    return _choose(ranked, words)
+
+
+def _score(weight: float, idf: float) -> float:
+    return idf * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight))
+
+
+def _phrases(
+    again: Mapping[tuple[str, str], float], words: Mapping[str, _Word], places: Mapping[str, int]
+) -> list[tuple[float, int, str]]:
+    """Repeated pairs, and the chains of three that they make where both pairs are about as frequent."""
+    phrases: list[tuple[float, int, str]] = []
+    following: dict[str, list[tuple[str, float]]] = {}
+    for (first, second), weight in again.items():
+        following.setdefault(first, []).append((second, weight))
+    for (first, second), weight in again.items():
+        if first == second:
+            continue
+        idf = max(words[first].idf, words[second].idf) * _PHRASE_GAIN
+        phrases.append((-_score(weight, idf), places[first], f"{first} {second}"))
+        if words[first].korean:
+            continue
+        for third, other in following.get(second, ()):
+            if third not in (first, second) and other == weight:
+                idf = max(words[first].idf, words[second].idf, words[third].idf) * _PHRASE_GAIN**2
+                phrases.append((-_score(weight, idf), places[first], f"{first} {second} {third}"))
+    return phrases
+
+
+def _choose(ranked: list[tuple[float, int, str]], words: Mapping[str, _Word]) -> list[Keyword]:
+    """The best terms, none of which is part of another."""
+    keywords: list[Keyword] = []
+    chosen: list[tuple[str, frozenset[str]]] = []
+    for score, _, key in ranked:
+        parts = frozenset(key.split(" "))
+        if any(parts <= others or parts >= others for _, others in chosen):
+            continue
+        korean = words[next(iter(parts))].korean
+        if korean and any(key in other or other in key for other, _ in chosen):
+            continue  # 반도체 and 반도체주
+        chosen.append((key, parts))
+        surface = " ".join([words[part].surface for part in key.split(" ")])
+        keywords.append(Keyword(term=surface, score=round(score / ranked[0][0], 3)))
+        if len(keywords) == _MOST:
+            break
+    return keywords
+
+
+def _analyse(word: str, rules: KeywordRules) -> _Word | None:
+    if not 2 <= len(word) <= _LONGEST:
+        return None
+    if _HANGUL.search(word):
+        return _analyse_korean(word, rules)
+    lower = word.lower().replace("’", "'")
+    surface = word
+    if lower.endswith("'s"):
+        lower, surface = lower[:-2], surface[:-2]
+    if len(lower) < 2 or lower in rules.stop_english or not any("a" <= character <= "z" for character in lower):
+        return None
+    if word[0].isdigit():
+        return None
+    key = _singular(lower)
+    if key in rules.stop_english:
+        return None
+    idf = rules.idf(key)
+    if not surface[0].isupper():
+        idf *= 0.4 if lower.endswith(("ed", "ing", "ly")) else 0.8  # what is no name is less telling; verbs least
+    return _Word(key, surface, idf, False, False)
+
+
+def _analyse_korean(word: str, rules: KeywordRules) -> _Word | None:
+    if word[0].isdigit() or word in rules.stop_korean or rules.verb_ends.search(word):
+        return None
+    noun = rules.particles.strip_particle(word)
+    if noun != word:
+        noun = rules.suffixes.sub("", noun) or noun
+    else:
+        noun = rules.suffixes.sub("", word) or word
+    if (
+        len(noun) < 2
+        or (len(noun) == 2 and noun[1] in rules.short_ends)
+        or noun in rules.stop_korean
+        or rules.verb_ends.search(noun)
+    ):
+        return None
+    return _Word(noun, noun, rules.idf(noun), True, noun != word)
+
+
+def _singular(word: str) -> str:
+    """chips → chip, companies → company, so that both count together; bus, gas and analysis stay."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "as")):
+        return word[:-1]
+    return word
+
+
+def _ends(ends: list[str]) -> re.Pattern[str]:
+    return re.compile(f"(?:{'|'.join(re.escape(end) for end in sorted(ends, key=lambda end: (-len(end), end)))})$")
+
+
+def _table(file: RuleFile, name: str) -> Mapping[str, Any]:
+    table = file.data.get(name)
+    if not isinstance(table, dict):
+        raise file.error(f"table [{name}] is missing")
+    return table
+
+
+def _words(file: RuleFile, table: Mapping[str, Any], key: str) -> list[str]:
+    text = table.get(key)
+    if not isinstance(text, str) or not text.split():
+        raise file.error(f"{key} must be words separated by white space", key)
+    return text.split()
+
+
+def _common(file: RuleFile) -> dict[str, float]:
+    common: dict[str, float] = {}
+    for documents, words in _table(file, "documents_per_10000").items():
+        if not documents.isdigit() or not 0 < int(documents) <= 10_000 or not isinstance(words, str):
+            raise file.error('a line must be a whole number up to 10000 = "words"', f"{documents} =")
+        common.update(dict.fromkeys(words.split(), float(documents)))
+    return common

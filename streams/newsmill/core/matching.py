@@ -1,0 +1,147 @@
+"""A list of patterns and a text → where each pattern stands in the text as a word of its own, in one pass.
+
+One Aho-Corasick automaton (ahocorasick_rs) finds every candidate; boundaries then decide. Latin letters and digits may
+not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word and may end in particles
+(엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import ahocorasick_rs
+
+from newsmill.core.korean import Particles
+
+__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "fold"]
+
+MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
+"""word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
+
+# One character for one character, so that offsets hold. str.replace costs 0.3 us a text, str.translate 30.
+_PLAIN: Final = (
+    *((space, " ") for space in "\n\r\t\u00a0\u2009\u202f\u3000"),
+    *((quote, "'") for quote in "‘’`"),
+    *((dash, "-") for dash in "‐‑–—"),
+)
+_FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
+_LATIN: Final = 1
+_HANGUL: Final = 2
+
+
+class Pattern(NamedTuple):
+    """What to look for. ``exact`` patterns match only as they are written, or all in capitals; others in any case."""
+
+    text: str
+    match: str = "word"
+    exact: bool = False
+
+
+class Hit(NamedTuple):
+    """One occurrence: code points ``start`` to ``end`` (exclusive) of the text, and the index of the pattern."""
+
+    start: int
+    end: int
+    pattern: int
+
+
+class _Entry(NamedTuple):
+    pattern: int
+    exact: str | None  # as written, if case counts
+    guard_left: bool
+    guard_right: bool
+
+
+class _Key(NamedTuple):
+    """One distinct folded pattern: the scripts of its first and last character, and who asked for it."""
+
+    first: int
+    last: int
+    entries: tuple[_Entry, ...]
+
+
+def fold(text: str) -> str:
+    """The text in lower case with full-width forms, quotes, dashes and white space made plain; its length is kept."""
+    for character, plain in _PLAIN:
+        text = text.replace(character, plain)
+    if not text.isascii() and _FULL_WIDTH.search(text):
+        text = _FULL_WIDTH.sub(_half_width, text)
+    lowered = text.lower()
+    if len(lowered) != len(text):  # İ and its like become two characters: leave those alone
+        lowered = "".join(low if len(low := character.lower()) == 1 else character for character in text)
+    return lowered
+
+
+def _half_width(match: re.Match[str]) -> str:
+    return chr(ord(match[0]) - 0xFEE0)
+
+
+def _script(character: str) -> int:
+    """1 for a Latin letter or digit, 2 for a Hangul syllable, 0 for anything else."""
+    if character < "\x80":
+        return _LATIN if character.isalnum() else 0
+    if "가" <= character <= "힣":
+        return _HANGUL
+    return _LATIN if "À" <= character <= "ɏ" else 0
+
+
+class Matcher:
+    """Compiled patterns; immutable after construction.
+
+    ``particles_after_latin``: a pattern that ends in a Latin letter or digit may be followed by Korean particles only
+    (KT는 yes, KT위즈 no). Without it any Hangul may follow (AI칩).
+    """
+
+    def __init__(
+        self, patterns: Sequence[Pattern], particles: Particles, *, particles_after_latin: bool = False
+    ) -> None:
+        entries: dict[str, list[_Entry]] = {}
+        for index, pattern in enumerate(patterns):
+            key = fold(pattern.text)
+            if not key.strip() or pattern.match not in MATCH_KINDS:
+                raise ValueError(f"bad pattern {pattern!r}")
+            entries.setdefault(key, []).append(
+                _Entry(
+                    index,
+                    pattern.text if pattern.exact else None,
+                    guard_left=pattern.match in ("word", "prefix"),
+                    guard_right=pattern.match in ("word", "suffix"),
+                )
+            )
+        self._keys = [_Key(_script(key[0]), _script(key[-1]), tuple(of_key)) for key, of_key in entries.items()]
+        self._particles = particles
+        self._particles_after_latin = particles_after_latin
+        self._automaton = ahocorasick_rs.AhoCorasick(list(entries), store_patterns=False)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def find(self, text: str) -> list[Hit]:
+        """Every occurrence of every pattern, overlapping ones too, by start, then the longest first."""
+        folded = fold(text)
+        size = len(folded)
+        follow = self._particles.follow
+        hits: list[Hit] = []
+        for key, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
+            first, last, entries = self._keys[key]
+            left_free = not (start and first) or _script(folded[start - 1]) != first
+            right_free = True
+            if last and end < size and (after := _script(folded[end])):
+                if after == _HANGUL and (last == _HANGUL or self._particles_after_latin):
+                    right_free = follow(folded, end)
+                else:
+                    right_free = after != last
+            for pattern, exact, guard_left, guard_right in entries:
+                if (guard_left and not left_free) or (guard_right and not right_free):
+                    continue
+                if exact is not None and (written := text[start:end]) != exact and written != exact.upper():
+                    continue
+                hits.append(Hit(start, end, pattern))
+        hits.sort(key=_by_place)
+        return hits
+
+
+def _by_place(hit: Hit) -> tuple[int, int]:
+    return hit.start, -hit.end

@@ -1,0 +1,134 @@
+"""Every topic once: name, key, record, partitions, cleanup, retention and limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from newsmill.events import Article as ArticleRecord
+from newsmill.events import (
+    CopyNote,
+    Duplicate,
+    EnrichedArticle,
+    LedgerEntry,
+    Prepared,
+    RawArticle,
+    Story,
+    StoryEvent,
+    StoryItem,
+)
+from newsmill.settings import Settings
+
+__all__ = ["DEFAULT_THEMES", "TOPICS", "Topic", "archive_topic", "registry", "theme_topic"]
+
+DAY_MS = 86_400_000
+MIB = 1 << 20
+DEFAULT_THEMES = ("chips", "cloud", "industrial-ai")
+
+Scale = Literal["parallel", "ordered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. ``name`` is without the prefix; ``short`` is what stages call it.
+
+    ``retention_ms`` is -1 for no limit in time; ``record`` is None where values are bytes of no fixed shape.
+    """
+
+    short: str
+    name: str
+    key: str
+    records: tuple[type[BaseModel], ...]
+    description: str
+    cleanup: Literal["delete", "compact"]
+    retention_ms: int
+    partitions: int
+    max_bytes: int = 4 * MIB
+    log_append_time: bool = False
+    internal: bool = False
+    state: bool = False
+
+    @property
+    def record(self) -> type[BaseModel] | None:
+        """The one record type of this topic; None for raw bytes, state and mixed topics."""
+        return self.records[0] if len(self.records) == 1 else None
+
+    def config(self, settings: Settings) -> dict[str, str]:
+        """The topic's configuration on the broker."""
+        values = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(self.max_bytes),
+            "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
+            "min.insync.replicas": str(settings.min_insync_replicas),
+        }
+        if self.cleanup == "delete":
+            values["retention.ms"] = str(self.retention_ms)
+        if self.state:
+            # state is read from its beginning at every assignment: compact early, in small segments
+            values |= {"segment.bytes": str(64 * MIB), "min.cleanable.dirty.ratio": "0.2"}
+        return values
+
+
+def theme_topic(theme: str) -> str:
+    """The name of a theme's topic."""
+    return f"news.theme.{theme}.v1"
+
+
+def archive_topic(name: str, settings: Settings) -> Topic:
+    """The topic of one archive: raw articles with their own times, kept until somebody drops them."""
+    return Topic(
+        f"archive.{name}",
+        f"news.archive.{name}.v1",
+        "canonical URL",
+        (RawArticle,),
+        "raw articles of one archive, with the time they were fetched; live never reads it",
+        "delete",
+        -1,
+        settings.partitions,
+        8 * MIB,
+    )
+
+
+def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None = None) -> dict[str, Topic]:
+    """All topics by short name, for these themes and settings (defaults where None)."""
+    settings = settings or Settings.model_construct()
+    keep, wide = settings.retention_days * DAY_MS, settings.partitions
+    letters = settings.deadletter_retention_days * DAY_MS
+    by_article, by_story = "article id", "story id"
+    topics = [
+        Topic("raw", "news.raw.v1", "any; canonical URL by `ingest`", (RawArticle,),
+              "articles as scraped, in order of arrival", "delete", keep, wide, 8 * MIB, log_append_time=True),
+        Topic("prepared", "news.prepared.v1", by_article, (Prepared,),
+              "clean articles with their sketch, in one order", "delete", 3 * DAY_MS, 1, internal=True),
+        Topic("unique", "news.unique.v1", by_article, (ArticleRecord,),
+              "each article once: originals, updates and revisions", "delete", keep, wide),
+        Topic("duplicate", "news.duplicate.v1", by_article, (Duplicate,),
+              "copies, each linked to the article it repeats", "delete", keep, wide),
+        Topic("enriched", "news.enriched.v1", by_article, (EnrichedArticle,),
+              "articles with themes, entities, amounts, keywords and summary", "compact", -1, wide),
+        *(Topic(f"theme.{theme}", theme_topic(theme), by_article, (EnrichedArticle,),
+                f"enriched articles of the theme {theme}; a tombstone when one leaves it", "compact", -1, wide)
+          for theme in themes),
+        Topic("story-input", "news.story-input.v1", by_article, (StoryItem, CopyNote),
+              "features of articles and notes of copies, in one order", "delete", 3 * DAY_MS, 1, internal=True),
+        Topic("story", "news.story.v1", by_story, (Story,),
+              "each story as it stands", "compact", -1, wide),
+        Topic("story-event", "news.story-event.v1", by_story, (StoryEvent,),
+              "what happened to stories: opened, updated, merged, closed", "delete", keep, wide),
+        Topic("ledger", "news.ledger.v1", "stage", (LedgerEntry,),
+              "counts per disposition of each transaction", "delete", keep, 1),
+        Topic("deadletter", "news.deadletter.v1", "original key", (),
+              "records that could not be processed: their bytes unchanged, the reason in headers",
+              "delete", letters, wide, 9 * MIB),
+        Topic("state.dedupe", "news.state.dedupe.v1", "state entry", (),
+              "the dedupe stage's state", "compact", -1, 1, internal=True, state=True),
+        Topic("state.stories", "news.state.stories.v1", "state entry", (),
+              "the stories stage's state", "compact", -1, 1, internal=True, state=True),
+    ]  # fmt: skip
+    return {topic.short: topic for topic in topics}
+
+
+TOPICS: dict[str, Topic] = registry()

@@ -1,0 +1,37 @@
+"""What the shell must know of one stage: where it reads, where it writes, what it does, and what state it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from newsmill import __version__
+from newsmill.core.stage import Context, Process, State
+from newsmill.settings import Settings
+
+__all__ = ["Stage", "context_of"]
+
+
+def context_of(settings: Settings, run: str = "live") -> Context:
+    """What the stages of a run may know of their surroundings."""
+    return Context(run, __version__, settings.default_timezone, {})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the pipeline.
+
+    ``source`` and ``sinks`` are short names of topics; ``state_topic`` and ``new_state`` are None for stages without
+    state. ``batch_records`` and ``batch_bytes`` cut a batch so that its work stays under half a second at the stage's
+    measured cost. ``reports_latency`` marks the stage whose commit ends the way of an article.
+    """
+
+    name: str
+    source: str
+    sinks: tuple[str, ...]
+    process: Process
+    batch_records: int
+    batch_bytes: int
+    state_topic: str | None = None
+    new_state: Callable[[], State] | None = None
+    reports_latency: bool = False

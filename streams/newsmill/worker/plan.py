@@ -1,0 +1,56 @@
+"""What a parent tells a worker process: one JSON line on its standard input, so no secret is in an argument list."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from newsmill.core.rulebook import Rulebook
+from newsmill.settings import Settings
+from newsmill.transport import Stage
+
+__all__ = ["DEFAULT_FACTORY", "EXIT_AGAIN", "ProcessPlan", "load_factory"]
+
+DEFAULT_FACTORY = "newsmill.stages:build_stages"
+# sysexits' EX_TEMPFAIL: begin again. Exit codes 2 and 3 (errors.py) are for a person: the parent stops too.
+EXIT_AGAIN = 75
+
+
+class ProcessPlan(BaseModel):
+    """One worker process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    instance: str
+    stages: tuple[str, ...]
+    metrics_port: int | None
+    marker: str
+    # (stage, partition, offset) of records that killed a process natively, twice
+    crashers: tuple[tuple[str, int, int], ...] = ()
+    # where the stages come from: "module:function"
+    factory: str = DEFAULT_FACTORY
+    settings: dict[str, Any]
+
+    def line(self) -> bytes:
+        """The JSON line."""
+        return orjson.dumps(self.model_dump()) + b"\n"
+
+    @staticmethod
+    def plain(settings: Settings) -> dict[str, Any]:
+        """Settings as JSON values, secrets included: for the pipe to the process only."""
+        values = settings.model_dump(mode="json")
+        if settings.sasl_password is not None:
+            values["sasl_password"] = settings.sasl_password.get_secret_value()
+        return values
+
+
+def load_factory(factory: str) -> Callable[[Settings, Rulebook, tuple[str, ...]], list[Stage]]:
+    """The function that "module:function" names: settings, rulebook and stage names → stages."""
+    module, _, name = factory.partition(":")
+    made: Callable[[Settings, Rulebook, tuple[str, ...]], list[Stage]] = getattr(importlib.import_module(module), name)
+    return made

@@ -1,0 +1,101 @@
+"""Labelled articles → streams/newsmill/core/theme_model.npz: run it after a change of themes.toml or themes/*.toml.
+
+    python tests/quality/train_theme_model.py ../shared/data
+
+It prints cross-fitted scores (each half judged by a model that never saw it) before it writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from newsmill.core.rulebook import Rulebook, load_rulebook
+from newsmill.core.theme_model import Example, ThemeModel, dump_model, rules_digest, train_model
+from newsmill.core.themes import ThemeRules, classify, features_of
+
+FILES = ("themes.jsonl", "themes_more.jsonl")
+MODEL = Path(__file__).parents[2] / "streams/newsmill/core/theme_model.npz"
+
+
+class Score(NamedTuple):
+    """Precision, recall and F1 of one theme."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def read_labelled(folder: Path) -> list[dict[str, Any]]:
+    """All labelled items, in the order of the files."""
+    return [json.loads(line) for name in FILES for line in (folder / name).read_text("utf-8").splitlines()]
+
+
+def half_of(item: dict[str, Any]) -> int:
+    """0 or 1, by a hash of the id: half 0 was read when the rules were written, half 1 never."""
+    return hashlib.sha256(item["id"].encode()).digest()[0] % 2
+
+
+def to_example(item: dict[str, Any], rules: ThemeRules) -> Example:
+    """One labelled item as the model sees it."""
+    return Example(
+        features_of(item["title"], item["text"], rules),
+        frozenset(item["themes"]),
+        frozenset(item.get("ignore", ())),
+        frozenset(item.get("borderline", ())),
+    )
+
+
+def train_on(items: Iterable[dict[str, Any]], rules: ThemeRules, rulebook: Rulebook) -> ThemeModel:
+    """A model of these items."""
+    return train_model([to_example(item, rules) for item in items], rules.themes, rules_digest(rulebook, rules.themes))
+
+
+def score(items: Sequence[dict[str, Any]], rules: ThemeRules) -> dict[str, Score]:
+    """Precision, recall and F1 a theme; items to ignore for a theme are left out there."""
+    counts = {theme: [0, 0, 0] for theme in rules.themes}
+    for item in items:
+        found = {theme.theme for theme in classify(item["title"], item["text"], rules)}
+        for theme, count in counts.items():
+            if theme not in item.get("ignore", ()):
+                wanted = theme in item["themes"]
+                count[0] += wanted and theme in found
+                count[1] += not wanted and theme in found
+                count[2] += wanted and theme not in found
+    return {
+        theme: Score(
+            right / max(1, right + false),
+            right / max(1, right + missed),
+            2 * right / max(1, 2 * right + false + missed),
+        )
+        for theme, (right, false, missed) in counts.items()
+    }
+
+
+def macro_f1(scores: dict[str, Score]) -> float:
+    """The mean F1 over the themes."""
+    return sum(one.f1 for one in scores.values()) / len(scores)
+
+
+def main(folder: Path) -> None:
+    rulebook = load_rulebook()
+    rules = ThemeRules.from_rulebook(rulebook, use_model=False)
+    items = read_labelled(folder)
+    for half in (0, 1):
+        judged = [item for item in items if half_of(item) == half]
+        model = train_on([item for item in items if half_of(item) != half], rules, rulebook)
+        for name, used in (("rules", rules), ("model", ThemeRules(rules.lexicon, model))):
+            scores = score(judged, used)
+            themes = ", ".join(f"{t} P {s.precision:.3f} R {s.recall:.3f} F1 {s.f1:.3f}" for t, s in scores.items())
+            print(f"half {half}, {name}: macro-F1 {macro_f1(scores):.3f} ({themes})")
+    packed = dump_model(train_on(items, rules, rulebook))
+    MODEL.write_bytes(packed)
+    print(f"{MODEL}: {len(packed)} bytes from {len(items)} items")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
