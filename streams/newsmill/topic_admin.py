@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -13,7 +13,7 @@ from newsmill.errors import TopicError
 from newsmill.settings import Settings
 from newsmill.topics import Topic
 
-__all__ = ["TopicState", "check_topics", "create_topics", "topic_states"]
+__all__ = ["TopicState", "check_topics", "create_topics", "missing_topics", "topic_states"]
 
 
 class TopicState(NamedTuple):
@@ -52,6 +52,12 @@ async def create_topics(admin: AIOKafkaAdminClient, topics: Mapping[str, Topic],
             detail = rest[0] if rest and rest[0] else for_code(code).__name__
             raise TopicError(f"topic {name} could not be created: {detail}")
     return [topic.name for topic in new]
+
+
+async def missing_topics(admin: AIOKafkaAdminClient, topics: Iterable[Topic], settings: Settings) -> list[str]:
+    """Names of those topics that the broker does not have."""
+    there = set(await admin.list_topics())
+    return sorted(name for topic in topics if (name := settings.topic_prefix + topic.name) not in there)
 
 
 async def topic_states(admin: AIOKafkaAdminClient, topics: Mapping[str, Topic], settings: Settings) -> list[TopicState]:

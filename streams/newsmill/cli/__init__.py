@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 
 from newsmill.cli import (
@@ -27,6 +26,9 @@ from newsmill.cli import (
 from newsmill.errors import NewsmillError
 
 __all__ = ["app", "main"]
+
+# typer carries a click of its own; what all its errors have in common has no public name
+_UsageError: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="newsmill",
@@ -60,13 +62,13 @@ def main() -> NoReturn:
             traceback.print_exc()
         _say(f"newsmill: {error}")
         code = error.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         _say(f"newsmill: {error.format_message()}")
         context = getattr(error, "ctx", None)
         if context is not None:
             _say(f"Try `{context.command_path} --help`.")
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("newsmill: interrupted")
         code = 130
     except BrokenPipeError:  # `newsmill tail … | head`

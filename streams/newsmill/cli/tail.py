@@ -41,10 +41,11 @@ def run(
 
 async def partitions_of(client: Any, settings: Settings, topic: str) -> list[TopicPartition]:
     """The partitions of a topic, with or without the prefix in its name; `TopicError` if there is none."""
-    known = await client.topics()
+    cluster = await client._client.fetch_all_metadata()
+    known = cluster.topics()
     for name in (settings.topic_prefix + topic, topic):
         if name in known:
-            return [TopicPartition(name, n) for n in sorted(client.partitions_for_topic(name))]
+            return [TopicPartition(name, n) for n in sorted(cluster.partitions_for_topic(name))]
     near = sorted(t for t in known if t.startswith(settings.topic_prefix + "news."))
     hint = f"there are {', '.join(near)}" if near else "there are none; run `newsmill topics create`"
     raise TopicError(f"topic {settings.topic_prefix + topic} is missing; {hint}")

@@ -1,19 +1,8 @@
 """The transport of all stages: one Faust event a fetched batch, one Kafka transaction a batch."""
 
 from newsmill.transport.consumer import Batch, BatchTransport
-from newsmill.transport.marker import Marker, Place
 from newsmill.transport.shell import StageShell
 from newsmill.transport.stage import Stage, context_of
 from newsmill.transport.transaction import TransactionFailed, Writer
 
-__all__ = [
-    "Batch",
-    "BatchTransport",
-    "Marker",
-    "Place",
-    "Stage",
-    "StageShell",
-    "TransactionFailed",
-    "Writer",
-    "context_of",
-]
+__all__ = ["Batch", "BatchTransport", "Stage", "StageShell", "TransactionFailed", "Writer", "context_of"]
