@@ -12,7 +12,6 @@ import importlib
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,14 +153,18 @@ def main() -> NoReturn:
     settings = Settings(**plan.settings)
     configure_logs(settings, f"worker-{plan.index}")
     _watch_parent()
+    asyncio.run(_run_and_exit(plan, settings))
+    raise AssertionError("unreachable: the process has ended")
+
+
+async def _run_and_exit(plan: ProcessPlan, settings: Settings) -> NoReturn:
+    """End from within the loop: closing it would wait for tasks and threads of the libraries, for some of them long."""
     try:
-        asyncio.run(_run(plan, settings))
+        await _run(plan, settings)
     except Exception as error:  # noqa: BLE001 - whatever it was, it ends the process, in one line
         _end(error)
     for handler in logging.getLogger().handlers:
         handler.flush()
-    # threads of the libraries may linger; everything is committed and closed
-    sys.stdout.flush()
     os._exit(0)
 
 
