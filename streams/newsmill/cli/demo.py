@@ -25,6 +25,7 @@ from rich.table import Table
 
 from newsmill import kafka
 from newsmill.broker import DEFAULT_PORT
+from newsmill.cli.flow import call
 from newsmill.cli.ledger import read_counts
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
 from newsmill.cli.tail import event_line, partitions_of
@@ -95,7 +96,7 @@ def run(
             with errors.status("starting Kafka (the first start fetches its jars)"):
                 settings = read_settings(processes.broker(), debug)
         output.print(f"Kafka at {settings.bootstrap_servers}", style="dim")
-        tally = asyncio.run(_show(settings, processes))
+        tally = call(settings, _show(settings, processes))
         problems = tally.unaccounted()
         _summary(tally)
         if keep:

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ from newsmill.transport import Stage, StageShell, context_of  # noqa: E402
 from newsmill.worker.plan import EXIT_AGAIN, ProcessPlan  # noqa: E402
 
 log = logging.getLogger("newsmill.worker")
+_working = False
 
 _STOP_SECONDS = 8.0
 # a first start tells soon that there is no broker; one that had a broker waits for it to come back
@@ -47,6 +49,9 @@ _BROKER_SECONDS, _BROKER_SECONDS_AGAIN = 10.0, 60.0
 def _end(error: BaseException) -> NoReturn:
     """Say what happened in one line and end at once: nothing may be committed any more."""
     code = error.exit_code if isinstance(error, NewsmillError) else EXIT_AGAIN
+    if isinstance(error, NewsmillError) and not _working:  # a person has just started it and reads this
+        print(f"newsmill: {error}", file=sys.stderr, flush=True)
+        os._exit(code)
     log.error("%s: %s", type(error).__name__, error, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
     for handler in logging.getLogger().handlers:
         handler.flush()
@@ -75,7 +80,11 @@ async def _check_topics(settings: Settings, topics: Mapping[str, Topic], stages:
     needed = {"ledger", "deadletter"}
     for stage in stages:
         needed |= {stage.source, *stage.sinks} | ({stage.state_topic} if stage.state_topic else set())
+    library = logging.getLogger("aiokafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL)  # one line at the end of the wait tells what each of its attempts would
     await kafka.wait_for_broker(settings, seconds)
+    library.setLevel(level)
     async with kafka.admin_client(settings) as admin:
         missing = await missing_topics(admin, [topics[short] for short in sorted(needed)], settings)
     if missing:
@@ -97,6 +106,8 @@ async def _watch(app: faust.App) -> None:
 
 
 async def _run(plan: ProcessPlan, settings: Settings) -> None:
+    global _working
+    _working = plan.again
     rulebook = load_rulebook(settings.rules_dir)
     stages = _load_stages(plan, settings, rulebook)
     themes = sorted({sink[6:] for stage in stages for sink in stage.sinks if sink.startswith("theme.")})
@@ -125,6 +136,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     done, _ = await asyncio.wait({stopping, starting, *watches}, return_when=asyncio.FIRST_COMPLETED)
     _raise_first(done)
     if starting in done:
+        _working = True
         Path(plan.started).touch()  # noqa: ASYNC240 - once, a local file
         # what lives now lives as long as the process: not worth looking at in every collection
         gc.collect()
