@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 
 from newsmill.core.stage import Output
 from newsmill.errors import Reason, Refused, UnreadableFormat
@@ -21,7 +23,8 @@ from newsmill.transport.envelope import (
     read_state_offset,
     state_offset,
 )
-from newsmill.transport.transaction import Writer
+from newsmill.transport.partitioner import hash_keys
+from newsmill.transport.transaction import Item, Writer
 
 
 def _raw(**fields: Any) -> Any:
@@ -48,10 +51,29 @@ def envelopes() -> Envelopes:
     ],
 )
 def test_keys_go_where_every_kafka_client_puts_them(key: bytes, murmur2: int) -> None:
+    assert hash_keys([key]) == {key: murmur2 & 0x7FFFFFFF}
+    # many keys of one length take another way to the same hash
+    many = [key] + [bytes([n]) + key[1:] for n in range(200)]
+    assert hash_keys(many)[key] == murmur2 & 0x7FFFFFFF
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 31, 32, 33, 64])
+def test_hashing_together_is_hashing_apart(length: int) -> None:
+    rng = random.Random(length)
+    keys = [rng.randbytes(length) for _ in range(100)]
+    assert hash_keys(keys) == {key: aiokafka_murmur2(key) & 0x7FFFFFFF for key in keys}
+
+
+def test_partitions_given_and_by_key() -> None:
     writer = Writer.__new__(Writer)
     writer._partitions = {"t": 12, "one": 1}
-    assert writer.partition_of("t", key) == (murmur2 & 0x7FFFFFFF) % 12
-    assert writer.partition_of("one", key) == 0
+    items: list[Item] = [
+        ("t", None, b"foobar", b"", 0, []),
+        ("t", 5, b"foobar", b"", 0, []),
+        ("one", None, b"foobar", b"", 0, []),
+        ("t", None, None, b"", 0, []),
+    ]
+    assert writer.partitions_of(items) == [(-790332482 & 0x7FFFFFFF) % 12, 5, 0, 0]
 
 
 def test_marker_outlives_its_process(tmp_path: Path) -> None:
