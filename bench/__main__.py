@@ -1,4 +1,4 @@
-"""``python -m bench [transport|latency|stages|growth|soak …]``: tables to the terminal, figures to bench/results/."""
+"""``python -m bench [SECTION …]``: tables to the terminal, figures to bench/results/."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from rich.table import Table
 
 from bench.soak import run_soak
 from bench.stages import StageCost, measure_growth, measure_stages
+from bench.stream import run_stream
 from bench.transport import CANDIDATES, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "soak")
+SECTIONS = ("transport", "latency", "stages", "growth", "soak", "stream")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50, help="records a second in a latency run")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each transport candidate; the median counts")
     parser.add_argument("--articles", type=int, default=20_000, help="articles of the soak")
+    parser.add_argument("--stream-articles", type=int, default=100_000, help="articles of the stream")
     arguments = parser.parse_args()
     sections = arguments.sections or list(SECTIONS)
     if wrong := sorted(set(sections) - set(SECTIONS)):
@@ -80,7 +82,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "soak"} & set(sections):
+        if {"transport", "latency", "soak", "stream"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -104,6 +106,10 @@ def main() -> None:
             results["soak"] = asdict(soak)
             recovery = ", ".join(f"{seconds:.1f}" for seconds in soak.recovery_seconds)
             _table("all stages under faults", [asdict(soak) | {"recovery_seconds": recovery}])
+        if "stream" in sections:
+            stream = asyncio.run(run_stream(servers, arguments.stream_articles))
+            results["stream"] = asdict(stream)
+            _table("dedupe alone, 40 % copies, twice", [asdict(stream) | {"same": "yes" if stream.same else "NO"}])
     if "stages" in sections:
         results["stages"] = [asdict(cost) for cost in measure_stages(1000)]
         _table("CPU an article", results["stages"])

@@ -1,5 +1,7 @@
 """What dedupe costs: ``python -m bench.dedupe [ENTRIES ...]`` prints CPU microseconds, bytes and seconds.
 
+Memory is the growth of this process's resident set, as the kernel counts it.
+
 CPU time of this process, medians of slices, so that a busy machine disturbs little. Sketches that fill the index are
 random; the articles that are timed are invented Korean and English texts of about 1.5 KB.
 """
@@ -7,10 +9,13 @@ random; the articles that are timed are invented Korean and English texts of abo
 from __future__ import annotations
 
 import random
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -74,11 +79,10 @@ def record(name: str, text: str, version: int) -> Record:
     return Record("news.prepared.v1", 0, version, version, None, prepared.model_dump_json().encode(), ())
 
 
-def filling(state: DedupeState, count: int, seed: int) -> Iterator[Change]:
+def filling(count: int, seed: int) -> Iterator[Change]:
     """The changes of ``count`` originals."""
     rng = random.Random(seed)
-    for value in random_sketches(count, seed):
-        number = state.index.next_number
+    for number, value in enumerate(random_sketches(count, seed), 1):
         ident = rng.randbytes(16)
         now = BEGIN_MS + number
         yield entry_change(
@@ -101,15 +105,34 @@ def microseconds(run: Callable[[int], object], count: int, slices: int = 20) -> 
     return statistics.median(out)
 
 
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+
+
+def _rebuild(stage: Dedupe, entries: int) -> tuple[DedupeState, float]:
+    """A state of so many originals from the records of its log, and the CPU seconds of loading them."""
+    state = stage.new_state()
+    seconds = 0.0
+    changes = filling(entries, 1)
+    while chunk := list(islice(changes, 20_000)):
+        start = time.process_time()
+        for change in chunk:
+            state.load(change.key, change.value)
+        seconds += time.process_time() - start
+    start = time.process_time()
+    state.loaded()
+    return state, seconds + time.process_time() - start
+
+
 def measure(entries: int) -> None:
     """Fill a state to ``entries`` and print its costs."""
     stage = Dedupe(Context("live", "0", "Asia/Seoul", {}), DedupeOptions(max_entries=entries), load_rulebook())
+    before = resident()
     state = stage.new_state()
-    log = []
-    for change in filling(state, entries - 4000, 1):
+    for change in filling(entries - 4000, 1):
         state.apply(change)
-        if entries <= 200_000:
-            log.append((change.key, change.value))
+    grown = resident() - before
     probes = list(random_sketches(2000, 2))
     found = microseconds(lambda n: state.index.find(probes[n], n, b"x" * 16, 0), 2000)
 
@@ -119,8 +142,6 @@ def measure(entries: int) -> None:
         state.index.add(Entry(number, b"x" * 16, b"x" * 16, number, value.level, 300, 0, n, 0, 0, value.hashes))
 
     added = microseconds(add, 2000)
-    size = state.index.nbytes / entries + (state.nbytes - state.index.nbytes) / state.ids
-    index = state.index.nbytes / entries
     records = [record(f"{entries}-{n}", text, BEGIN_MS + entries + n) for n, text in enumerate(texts(1000, 3))]
     length = statistics.mean(len(r.value or b"") for r in records)
 
@@ -129,18 +150,24 @@ def measure(entries: int) -> None:
             state.apply(change)
 
     call = microseconds(whole, 1000)
+    index, ids = state.index.nbytes / entries, (state.nbytes - state.index.nbytes) / state.ids
     print(
-        f"{entries:9,d} entries: find {found:.1f} + add {added:.1f} µs, {index:.0f} B an entry, "
-        f"{size - index:.0f} B an id; whole call with {length:,.0f} B of input {call:.0f} µs"
+        f"{entries:9,d} entries: find {found:.1f} + add {added:.1f} µs, {index:.0f} B an entry and {ids:.0f} B an id, "
+        f"resident {grown / (entries - 4000):.0f} B for both; whole call with {length:,.0f} B of input {call:.0f} µs",
+        flush=True,
     )
-    if log:
-        fresh = stage.new_state()
-        start = time.process_time()
-        for key, value in log:
-            fresh.load(key, value)
-        fresh.loaded()
-        seconds = time.process_time() - start
-        print(f"{'':9s} rebuilt {fresh.entries:,} entries from {len(log):,} records in {seconds:.1f} s")
+
+
+def measure_rebuild(entries: int) -> None:
+    """Load a log of so many originals into an empty state."""
+    stage = Dedupe(Context("live", "0", "Asia/Seoul", {}), DedupeOptions(max_entries=entries), load_rulebook())
+    before = resident()
+    rebuilt, seconds = _rebuild(stage, entries)
+    print(
+        f"{'':9s} rebuilt {rebuilt.entries:,} entries from {2 * entries:,} records in {seconds:.1f} s of CPU, "
+        f"resident {(resident() - before) / entries:.0f} B an article",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -150,6 +177,7 @@ def main() -> None:
     print(f"sketch of {length:.0f} B: {microseconds(lambda n: sketch(sample[n]), 400):.0f} µs")
     for entries in map(int, sys.argv[1:] or ("100000", "1000000")):
         measure(entries)
+        measure_rebuild(entries)
 
 
 if __name__ == "__main__":

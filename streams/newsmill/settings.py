@@ -52,6 +52,14 @@ class Settings(BaseSettings):
     dedupe_max_entries: int = Field(
         1_000_000, ge=1000, le=16_000_000, description="cap on texts held; the oldest leave first"
     )
+    dedupe_shards: int = Field(
+        1, ge=1, le=64, description="ordered shards of dedupe; copies are found within one shard"
+    )
+    dedupe_shard_map: str = Field(
+        "",
+        pattern=r"^([a-z]{2,3}=\d+(,[a-z]{2,3}=\d+)*)?$",
+        description="language to shard, as `ko=0,en=1`; languages that are not named go to shard 0",
+    )
     stories_window_hours: float = Field(72, gt=0, description="a story without news for so long is closed")
     stories_max_articles: int = Field(
         50_000, ge=100, description="cap on articles that new ones are compared with; the oldest leave first"
@@ -85,13 +93,29 @@ class Settings(BaseSettings):
             raise ValueError(f"{value} is no time zone of the tz database") from error
         return value
 
+    @property
+    def shard_of_language(self) -> dict[str, int]:
+        """The languages that have a shard of dedupe named for them."""
+        return _pairs(self.dedupe_shard_map)
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError("a SASL protocol needs NEWSMILL_SASL_USERNAME and NEWSMILL_SASL_PASSWORD")
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError("NEWSMILL_MIN_INSYNC_REPLICAS is above NEWSMILL_REPLICATION_FACTOR")
+        shards = self.shard_of_language
+        if any(shard >= self.dedupe_shards for shard in shards.values()):
+            raise ValueError("NEWSMILL_DEDUPE_SHARD_MAP names a shard that NEWSMILL_DEDUPE_SHARDS does not have")
+        if len(shards) < self.dedupe_shard_map.count("="):
+            raise ValueError("NEWSMILL_DEDUPE_SHARD_MAP names a language twice")
+        if len({0, *shards.values()}) < self.dedupe_shards:
+            raise ValueError("NEWSMILL_DEDUPE_SHARD_MAP leaves a shard of NEWSMILL_DEDUPE_SHARDS without a language")
         return self
+
+
+def _pairs(text: str) -> dict[str, int]:
+    return {name: int(shard) for name, _, shard in (pair.partition("=") for pair in text.split(",") if pair)}
 
 
 def load_settings(**overrides: Any) -> Settings:

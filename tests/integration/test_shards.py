@@ -11,20 +11,26 @@ from harness import Mill
 KOREAN = (
     "가람시는 {n}일 강변 산책로의 낡은 다리를 새로 놓기로 했다고 밝혔다. 공사는 {n}개월 걸리고 비용은 {n}억 원이다. "
 )
-ENGLISH = "The city of Eastmoor will rebuild footbridge number {n} over the river, the works office said. It takes {n} months. "
+ENGLISH = (
+    "The city of Eastmoor will rebuild footbridge {n} over the river, the works office said. It takes {n} months. "
+)
 
 
 def _raw(name: str, korean: bool, number: int) -> tuple[bytes, bytes]:
     seeds = [number * 7 + step * step for step in range(30)]
     words = " ".join(f"{'갑' if korean else 'lot'}{seed}" for seed in seeds)
     body = (KOREAN if korean else ENGLISH).format(n=number) + words
-    article = {"url": f"https://{name}.example/{number}", "title": f"{name} {number}", "body": body}
+    article = {
+        "url": f"https://{name}.example/{'ko' if korean else 'en'}/{number}",
+        "title": f"{name} {number}",
+        "body": body,
+    }
     return name.encode(), orjson.dumps(article)
 
 
 @pytest.mark.timeout(170)
 def test_two_shards(bootstrap: str, prefix: str, tmp_path: Path) -> None:
-    """Copies are found within a language; each shard's state lies in the partition of its input, and outlives a kill."""
+    """Copies are found within a language; a shard's state lies in its input's partition, and outlives a kill."""
     mill = Mill(bootstrap, prefix, tmp_path, dedupe_shards=2, dedupe_shard_map="ko=1")
     try:
         first = [_raw("first", korean, number) for number in range(20) for korean in (True, False)]

@@ -3,8 +3,10 @@
 Eight kinds of copy: the same (exact), under another title (retitled), its beginning only (trimmed to 45-70 %), among
 menus, rankings and footers (chrome), as a page (html), with every twentieth word edited (edited), with its sentences
 in another order (reordered), with another agency's dateline, byline and footer (syndicated). Beside them the wire's
-growing reports (flash, bulletin, full), and what must not be linked: one template with other numbers, short flashes
-that share words, other reports of an event. Every sentence here is invented.
+growing reports (flash, bulletin, full); hard combinations, of which every copy shares at least half of its original's
+text: every tenth word edited (edited-10), trimmed and then among chrome or in a page (trimmed-chrome, trimmed-html),
+texts of two sentences among chrome or in a page (short-chrome, short-html); and what must not be linked: one template
+with other numbers, short flashes that share words, other reports of an event. Every sentence here is invented.
 """
 
 from __future__ import annotations
@@ -15,9 +17,20 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["COPY_KINDS", "Item", "growing_reports", "look_alikes", "stream_of_copies"]
+__all__ = [
+    "COPY_KINDS",
+    "HARD_KINDS",
+    "SHORT_KINDS",
+    "Item",
+    "growing_reports",
+    "look_alikes",
+    "stream_of_copies",
+    "stream_of_hard_copies",
+]
 
 COPY_KINDS = ("exact", "retitled", "trimmed", "chrome", "html", "edited", "reordered", "syndicated")
+HARD_KINDS = ("edited-10", "trimmed-chrome", "trimmed-html")
+SHORT_KINDS = ("short-chrome", "short-html")
 
 
 class Item(NamedTuple):
@@ -169,6 +182,13 @@ def make_copy(kind: str, title: str, text: str, korean: bool, rng: random.Random
             before = rng.choice(_BYLINES_KO if korean else _BYLINES_EN)
             after = rng.choice(_TAILS_KO if korean else _TAILS_EN)
             return rng.choice((title, other)), f"{before}{text}\n{after}", False
+        case "edited-10":
+            return title, "\n".join(" ".join(_edited(p.split(), rng, korean, 0.1)) for p in text.split("\n")), False
+        case "trimmed-chrome" | "trimmed-html":
+            trimmed = make_copy("trimmed", title, text, korean, rng)[1]
+            return make_copy(kind.removeprefix("trimmed-"), title, trimmed, korean, rng)
+        case "short-chrome" | "short-html":
+            return make_copy(kind.removeprefix("short-"), title, text, korean, rng)
         case _:
             raise ValueError(kind)
 
@@ -190,6 +210,28 @@ def stream_of_copies(
             for kind in rng.sample(list(kinds), rng.randint(2, min(4, len(kinds)))):
                 other_title, body, markup = make_copy(kind, title, text, korean, rng)
                 items.append(Item(group, kind, other_title, body, markup, korean))
+    rng.shuffle(items)
+    return items
+
+
+def stream_of_hard_copies(articles: Sequence[tuple[str, bool]], originals: int, seed: int) -> list[Item]:
+    """Shuffled: every article once; ``originals`` of them with two hard copies, as many others cut to two sentences,
+    with one copy among chrome and one in a page."""
+    rng = random.Random(seed)
+    items = []
+    chosen = rng.sample(range(len(articles)), min(2 * originals, len(articles)))
+    hard, short = set(chosen[::2]), set(chosen[1::2])
+    for group, (whole, korean) in enumerate(articles):
+        text, kinds = whole, rng.sample(HARD_KINDS, 2) if group in hard else []
+        if group in short:
+            text, kinds = " ".join(sentences(whole)[:2]), list(SHORT_KINDS)
+        title = sentences(text)[0][:80]
+        if group in short:
+            title = rng.choice(_TITLES_KO if korean else _TITLES_EN)
+        items.append(Item(group, "original", title, text, False, korean))
+        for kind in kinds:
+            other_title, body, markup = make_copy(kind, title, text, korean, rng)
+            items.append(Item(group, kind, other_title, body, markup, korean))
     rng.shuffle(items)
     return items
 

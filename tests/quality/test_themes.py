@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(
 
 # The errors of half 0 were read to improve the rules, those of half 1 never; but the first word list was written by
 # someone who had read all of themes.jsonl, so only themes_more.jsonl is wholly unseen. Measured on half 1: rules 0.881,
-# model trained on half 0 alone 0.894; on its items of themes_more.jsonl 0.870 and 0.886.
-RULES_FLOOR = 0.87
-MODEL_FLOOR = 0.885
-THEME_FLOOR = 0.84
+# model trained on half 0 alone 0.896; on its items of themes_more.jsonl 0.869 and 0.887.
+RULES_FLOOR = 0.875
+MODEL_FLOOR = 0.89
+THEME_FLOOR = 0.855
 
 
 def test_the_rules_alone_on_the_unseen_half() -> None:

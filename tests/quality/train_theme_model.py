@@ -1,4 +1,4 @@
-"""Labelled articles → streams/newsmill/core/theme_model.npz: run it after a change of themes.toml or themes/*.toml.
+"""Labelled articles → core/rules/theme_model.toml: run it after a change of themes.toml or themes/*.toml.
 
     python tests/quality/train_theme_model.py ../shared/data
 
@@ -19,7 +19,7 @@ from newsmill.core.theme_model import Example, ThemeModel, dump_model, rules_dig
 from newsmill.core.themes import ThemeRules, classify, features_of
 
 FILES = ("themes.jsonl", "themes_more.jsonl")
-MODEL = Path(__file__).parents[2] / "streams/newsmill/core/theme_model.npz"
+MODEL = Path(__file__).parents[2] / "streams/newsmill/core/rules/theme_model.toml"
 
 
 class Score(NamedTuple):

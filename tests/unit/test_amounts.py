@@ -114,6 +114,7 @@ def test_no_money(text: str) -> None:
         ("$3-5 million", "3000000", "5000000"),
         ("$3m-$5m", "3000000", "5000000"),
         ("$3 to $5 million", "3000000", "5000000"),
+        ("US$1.5bn to US$2bn", "1500000000", "2000000000"),
         ("between $3 million and $5 million", "3000000", "5000000"),
         ("10-15 million euros", "10000000", "15000000"),
     ],
@@ -125,6 +126,7 @@ def test_ranges(text: str, low: str, high: str) -> None:
 
 def test_two_sums_are_no_range() -> None:
     assert sums("rose from $3 million to $5 million") == [("3000000", "USD"), ("5000000", "USD")]
+    assert sums("Profit rose $3 million to $5 million") == [("3000000", "USD"), ("5000000", "USD")]
     assert sums("$70 and $50") == [("70", "USD"), ("50", "USD")]
 
 

@@ -93,6 +93,11 @@ def test_an_ambiguous_name_needs_corroboration() -> None:
     ]
 
 
+def test_china_is_not_during() -> None:
+    assert ids("휴가 中 사고로 크게 다쳐") == []
+    assert ids("새 공장 두고 中 정부와 협의") == ["place:china"]
+
+
 def test_hanja_of_countries() -> None:
     assert ids("美中 정상, 北 문제 논의… 日 반발, 中 침묵") == [
         "place:china",

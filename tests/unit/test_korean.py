@@ -45,6 +45,8 @@ def test_a_whole_word_stays_whole(particles: Particles, word: str) -> None:
 
 
 def test_a_particle_must_agree_with_the_final_consonant(particles: Particles) -> None:
+    assert particles.strip_particle("제미나이") == "제미나이"
+    assert particles.strip_particle("제미나이는") == "제미나이"  # 이 of 이는 follows a consonant only
     assert particles.strip_particle("전기을") == "전기을"  # 을 follows a consonant only
     assert particles.strip_particle("부산로") == "부산로"
     assert particles.strip_particle("배터리과") == "배터리과"

@@ -192,4 +192,67 @@ def test_limits() -> None:
     for capacity in (0, MAX_CAPACITY + 1):
         with pytest.raises(ValueError, match="capacity"):
             SketchIndex(capacity, 5)
-    assert SketchIndex(100_000, 5).nbytes / 100_000 <= 300
+    assert SketchIndex(100_000, 5, next_number=100_001).nbytes / 100_000 <= 300
+    assert SketchIndex(100_000, 5).nbytes < 2_000_000
+
+
+def test_growing_loses_nothing() -> None:
+    """Where no bucket overflows, an index that began small is the one that had its full size from the first entry."""
+    grown = SketchIndex(640, 5)
+    grown._size_table(1 << 16)
+    large = SketchIndex(640, 5, next_number=600)
+    large._size_table(1 << 16)
+    large.head = large.next_number = 1
+    sizes = set()
+    for name in range(640):
+        for index in (grown, large):
+            index.add(entry(index, name, sketch(text(name, 70)), cluster=name // 3))
+        sizes.add(grown._table.nbytes)
+    assert len(sizes) == 5
+    assert sorted(sizes)[-1] == large._table.nbytes == 16 * sorted(sizes)[0]
+    # two hashes of one entry may meet in a bucket of the small table, and only one of them stays
+    buckets = list(zip(grown._table.tolist(), large._table.tolist(), strict=True))
+    assert all(set(few) <= set(all_of_them) for few, all_of_them in buckets)
+    assert np.count_nonzero(grown._table) >= 0.995 * np.count_nonzero(large._table)
+    for name in range(0, 640, 7):
+        assert roots(grown, sketch(text(name, 70))) == roots(large, sketch(text(name, 70)))
+
+
+@pytest.mark.parametrize("gone", [0, 30, 61, 200])
+def test_a_rebuilt_index_grows_at_the_same_entries(gone: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsmill.core.sketch_index._GROWS_FROM", 0)
+    lived = SketchIndex(400, 5)
+    lived._size_table(600)  # overfull: what a bucket gave up must be given up again
+    entries = [entry(lived, 0, sketch(text(name % 350, 70)))._replace(number=name + 1) for name in range(320)]
+    for one in entries:
+        lived.add(one)
+    for one in entries[:gone]:
+        lived.expire(one.number)
+    rebuilt = SketchIndex(400, 5)
+    rebuilt._size_table(600)
+    for one in entries[gone:]:
+        rebuilt.add(one)
+    for name in range(350):
+        value = sketch(text(name, 70))
+        a, b = (index.find(value, 1, ident(9999), 0) for index in (lived, rebuilt))
+        assert (a.matches, a.known) == (b.matches, b.known)
+
+
+@pytest.mark.parametrize(("start", "buckets"), [(1, 400), (1, 1 << 16), ((1 << 24) - 700, 400)])
+def test_postings_written_later_are_the_same(start: int, buckets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many entries at once or one by one: every bucket ends with the same postings, overfull and wrapped too."""
+    monkeypatch.setattr("newsmill.core.sketch_index._POSTED_AT_ONCE", 90)
+    single, many = (SketchIndex(900, 5, next_number=start) for _ in range(2))
+    for index in (single, many):
+        index._size_table(buckets)
+    for name in range(1500):
+        one = entry(single, name, sketch(text(name % 1100, 90)))
+        for index, add in ((single, single.add), (many, many.add_later)):
+            if len(index) == index.capacity:
+                index.expire(index.head)
+            add(one)
+        if name % 401 == 0:
+            assert roots(many, sketch(text(name, 90))) == roots(single, sketch(text(name, 90)))
+    many.post()
+    assert np.count_nonzero(single._table) > 10_000 or buckets == 400
+    assert (np.sort(single._table, 1) == np.sort(many._table, 1)).all()

@@ -45,6 +45,7 @@ class AmountRules:
     first_words: frozenset[str]
     anchors: ahocorasick_rs.AhoCorasick  # stems of the last words of English names
     korean: Mapping[str, tuple[tuple[str, Money], ...]]  # first syllable → names, longest first
+    after_number: frozenset[str]  # syllables and words with which a currency, a multiplier or a range may go on
     scales: Mapping[str, int]
     attached: Mapping[str, int]
     units: Mapping[str, int]  # 십 … 경
@@ -58,6 +59,7 @@ class AmountRules:
     bare_particles: tuple[str, ...]
     counters: tuple[str, ...]
     not_money: frozenset[str]
+    changes: frozenset[str]
     weight_before: frozenset[str]
     weight_after: tuple[str, ...]
     qualifiers_before: Mapping[str, tuple[tuple[str, Qualifier], ...]]  # last character → phrases, longest first
@@ -100,18 +102,23 @@ class AmountRules:
         multipliers = _table(file, file.data, "multipliers")
         english = _table(file, file.data, "english")
         qualifiers = _table(file, file.data, "qualifiers")
+        first_words = frozenset(name.split()[0] for name in names)
+        scales, units = _factors(file, multipliers, "english"), _factors(file, multipliers, "korean")
+        attached = _factors(file, multipliers, "attached")
         return cls(
             symbols={symbol: code for symbol, code in symbols.items() if len(symbol) == 1},
             lettered=lettered,
             letters=_letters_before(lettered),
             codes=codes,
             names=names,
-            first_words=frozenset(name.split()[0] for name in names),
+            first_words=first_words,
             anchors=ahocorasick_rs.AhoCorasick(_stems({name.split()[-1] for name in names})),
             korean=_by_first(korean),
-            scales=_factors(file, multipliers, "english"),
-            attached=_factors(file, multipliers, "attached"),
-            units=_factors(file, multipliers, "korean"),
+            after_number=frozenset({"u", "to", "and", "여", *first_words, *codes, *scales, *attached, *units})
+            | frozenset(name[0] for name in korean),
+            scales=scales,
+            attached=attached,
+            units=units,
             look_alikes=_endings(file, look_alikes, "always"),
             look_alikes_small=_endings(file, look_alikes, "small"),
             articles=tuple(_words(file, before, "articles")),
@@ -122,6 +129,7 @@ class AmountRules:
             bare_particles=tuple(_words(file, bare, "particles")),
             not_money=frozenset(_words(file, english, "not_money")),
             counters=tuple(_words(file, bare, "counters")),
+            changes=frozenset(_words(file, english, "changes")),
             weight_before=frozenset(_words(file, english, "weight_before")),
             weight_after=tuple(f" {word} " for word in _words(file, english, "weight_after")),
             qualifiers_before=_phrases(file, qualifiers, "before", -1),

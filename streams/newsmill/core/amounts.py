@@ -20,7 +20,7 @@ from newsmill.core.amount_grammar import (
 )
 from newsmill.core.amount_rules import AmountRules, Money, Qualifier
 from newsmill.core.amount_words import english_words, korean_words
-from newsmill.core.matching import fold
+from newsmill.core.matching import fold_text
 from newsmill.core.numerals import NUMBER, decimal_text
 from newsmill.events import Amount
 
@@ -40,12 +40,12 @@ def find_amounts(text: str, rules: AmountRules) -> list[Amount]:
     for the one stated rule of ``[korean.bare_won]``. Reads 100,000 code points and gives at most 1,000 amounts, so that
     no page of numbers outgrows its topic's limit.
     """
-    scan = fold(text[:_READ])
+    scan = fold_text(text[:_READ])
     found: list[Found] = []
     used = 0
     for match in NUMBER.finditer(scan):
         start = match.start()
-        if start < used:
+        if start < used or _stands_apart(scan, start, match.end(), rules):
             continue
         amount = _around_number(scan, match, used, rules)
         if amount is not None:
@@ -72,6 +72,21 @@ def _amount(text: str, scan: str, found: Found, rules: AmountRules) -> Amount:
         start=found.start,
         end=found.end,
     )
+
+
+def _stands_apart(scan: str, start: int, end: int, rules: AmountRules) -> bool:
+    """Whether neither side of a number can be of a sum of money; most numbers are told by two characters."""
+    before = scan[start - 1 : start]
+    if before == " " and start > 1:
+        before = scan[start - 2]
+    if "a" <= before <= "z" or before == "." or before in rules.symbols:
+        return False
+    following = scan[end : end + 2]
+    after = following[1:] if following[:1] in (" ", "-") else following[:1]
+    if "a" <= after <= "z":
+        word = _LATIN.match(scan, end + len(following) - len(following.lstrip(" -")))
+        return word is not None and word[0] not in rules.after_number
+    return after >= "가" and after not in rules.after_number
 
 
 def _around_number(scan: str, match: re.Match[str], used: int, rules: AmountRules) -> Found | None:
@@ -165,7 +180,11 @@ def _range(
         money, end = two
         repeated = one is not None
     if sign == "to" and not (first.plain and second.factor > 1):
-        return None  # "from $3 to $5" are two sums; "$3 to $5 million" is a range
+        # "$3 to $5 million" and "US$1.5bn to US$2bn" are ranges; "from $3 to $5" and "rose $1bn to $5bn" two sums
+        if not repeated or first.plain or second.plain:
+            return None
+        if not rules.changes.isdisjoint(scan[max(0, begin - 32) : begin].split()[-2:]):
+            return None
     low, high = (first.mantissa, first.decimals), (second.mantissa, second.decimals)
     if first.plain and second.factor > 1 and not (repeated and one is not None):
         inherited = (low[0] * second.factor, low[1])

@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 
 from newsmill.core.chrome import ChromeRules
 from newsmill.core.dom import Dom
+from newsmill.core.folding import single_spaced
 
 __all__ = ["article_lines", "choose_body", "heading"]
 
@@ -32,6 +33,7 @@ class _Scores:
         self.dom = dom
         self.points: dict[int, float] = {}
         self.prose: dict[int, int] = {}
+        self.outside: dict[int, bool] = {}  # by row: a name may be long, and many elements stand within one
         self.total = 0
 
     def add(self, row: int, points: float, characters: int) -> None:
@@ -119,7 +121,11 @@ def _outside(dom: Dom, row: int, scores: _Scores, rules: ChromeRules) -> bool:
     for _ in range(9):
         if row == 0:
             return False
-        if dom.tags[row] not in ("article", "main") and rules.outside_name.search(dom.names[row]):
+        outside = scores.outside.get(row)
+        if outside is None:
+            name = dom.names[row] if dom.tags[row] not in ("article", "main") else ""
+            outside = scores.outside[row] = rules.outside_name.search(name) is not None
+        if outside:
             return scores.prose.get(row, 0) < 0.8 * scores.total
         row = dom.parents[row]
     return False
@@ -216,7 +222,7 @@ def article_lines(dom: Dom, root: int, rules: ChromeRules, *, whole: bool = Fals
     def close_line(stop: int) -> None:
         if not pieces:
             return
-        text = " ".join("".join(pieces).split())
+        text = single_spaced("".join(pieces))
         pieces.clear()
         if not text:
             return
@@ -253,8 +259,10 @@ def heading(dom: Dom) -> str:
     found = ""
     if "h1" not in dom.tags:
         return found
+    size = end = 0  # of the heading before: one nested in it that holds all of its text is the same
     for row, tag in enumerate(dom.tags):
-        if tag == "h1":
+        if tag == "h1" and (row >= end or dom.characters(row) != size):
+            size, end = dom.characters(row), dom.ends[row]
             text = _WHITESPACE.sub(" ", "".join(dom.texts[row : dom.ends[row]])).strip()
             if text and found and text != found:
                 return ""

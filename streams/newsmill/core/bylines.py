@@ -31,7 +31,9 @@ _COPYRIGHT = re.compile(
     re.IGNORECASE,
 )
 _NOTICE = re.compile(r"\s*(?:무단|all rights|inc\b|ltd\b|co\b|\().*$", re.IGNORECASE)
-_PORTAL = re.compile(r"^(?P<source>[\w가-힣 ]{2,14}?)\s?언론사 이미지$")
+_COPYRIGHT_CUES = ("저작권자", "copyright", "ⓒ", "©", "(c)")  # every notice begins with one, in some case
+_PORTAL_LABEL = "언론사 이미지"
+_PORTAL = re.compile(rf"^(?P<source>[\w가-힣 ]{{2,14}}?)\s?{_PORTAL_LABEL}$")
 _PUBLISHED = re.compile(
     r"^(?:기사\s?)?(?:입력|등록|승인|게재|발행|송고|작성|published|posted)(?:\s?(?:시간|일시|일|on))?\s?[:：]?\s*"
     r"(?P<time>(?=.{0,16}\d{4}).{6,40}?)(?:\s*(?:수정|업데이트|최종|updated|\|).{0,80})?$",
@@ -81,6 +83,8 @@ def _read_prefix(line: str) -> tuple[str, str]:
 def read_credits(lines: Sequence[str]) -> Credits:
     """The first author, publisher and time that lines of a scraped page name (all of its lines, chrome too)."""
     author = source = published = copyright_holder = ""
+    lowered = "\n".join(lines).lower()
+    has_notice = any(cue in lowered for cue in _COPYRIGHT_CUES)
     for line in lines:
         size = len(line)
         if not (author and source) and (line[0] in "[(【" or "=" in line[:12]):
@@ -96,8 +100,8 @@ def read_credits(lines: Sequence[str]) -> Credits:
         if not author and (match := _REPORTER_LINE.match(line) or _ENGLISH_BYLINE.match(line)):
             author = match["author"]
             source = source or match.groupdict().get("source") or ""
-        if not source and (match := _PORTAL.match(line)):
+        if not source and line.endswith(_PORTAL_LABEL) and (match := _PORTAL.match(line)):
             source = match["source"]
-        if not copyright_holder and (match := _COPYRIGHT.search(line)):
+        if has_notice and not copyright_holder and (match := _COPYRIGHT.search(line)):
             copyright_holder = _NOTICE.sub("", match["source"]).strip()
     return Credits(author, source or copyright_holder, published)

@@ -26,6 +26,7 @@ class CopyRules:
     copy_hits: int
     copy_few: int
     copy_few_containment: float
+    least_share: float
     family_containment: float
     short_words: int
     short_containment: float
@@ -44,6 +45,7 @@ _KEYS = {
     "copy_hits": ("copy", "hits"),
     "copy_few": ("copy", "few"),
     "copy_few_containment": ("copy", "few_containment"),
+    "least_share": ("copy", "least_share"),
     "family_containment": ("copy", "family_containment"),
     "short_words": ("short", "words"),
     "short_containment": ("short", "containment"),
@@ -139,6 +141,8 @@ def _numbers_agree(pair: _Pair, rules: CopyRules) -> bool:
 
 def _refusal(pair: _Pair, rules: CopyRules, containment: float) -> str | None:
     """Why two texts do not belong together; None if they do. ``containment`` is what ordinary texts need."""
+    if pair.words < rules.least_share * pair.their_words:
+        return f"less than {rules.least_share:.0%} of the earlier text: an excerpt"
     least = min(pair.mine, pair.theirs)
     if pair.hits < min(rules.copy_hits, least) or pair.hits < _LEAST_HITS:
         return f"only {pair.hits} shared word sequences"

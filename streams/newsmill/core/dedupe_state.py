@@ -7,6 +7,9 @@ Two kinds of record make the compacted state topic, both little-endian structs t
 
 The record of an id also carries the clock and the next entry number of that moment. It is the last one of each
 input record's changes, so compaction always keeps the newest, and both survive with it. Nothing else is state.
+
+In memory an id takes 87 bytes and about 20 of index: times as 48-bit milliseconds or 32-bit seconds, 64 bits of the
+content hash (two texts of one id would have to meet), and what an original updates only for the few that do.
 """
 
 from __future__ import annotations
@@ -35,17 +38,20 @@ _EARLY: Final = "early"  # marks the tombstone of an entry that left for want of
 _ENTRY: Final = struct.Struct("<BBBxIQQQQQ16s16s")
 # format, copy?, prepare version; version, fetched, seen; cluster; shingles, numbers; parity; content hash, related id;
 # clock, next number (these two are not kept for each id)
-_KNOWN: Final = struct.Struct("<BBHqqqQII32s16s16sqQ")
+_KNOWN: Final = struct.Struct("<BBHqqqQII32s8s8x16sqQ")
 
-_ROW: Final = _KNOWN.size - 16
-_NO_CLOCK: Final = bytes(16)
+# copy?, prepare version; version and fetched + 1, low and high; seen in seconds; cluster; shingles, numbers; parity;
+# content hash
+_HELD: Final = struct.Struct("<BHIHIHIIII32s8s")
+_MOST_MS: Final = (1 << 48) - 2
 
 NO_ID: Final = bytes(16)
 
 
 class Known(NamedTuple):
-    """What is known of an id. ``version``, ``fetched`` (-1 = unknown) and ``seen`` are milliseconds; ``related`` is the
-    original of a copy, or what an original updates, or 16 zero bytes. ``cluster`` is the number of its family."""
+    """What is known of an id. ``version``, ``fetched`` (-1 = unknown) and ``seen`` are milliseconds; ``content`` is the
+    first eight bytes of the content hash; ``related`` is what an original updates, or 16 zero bytes. ``cluster`` is
+    the number of its family, modulo 2^32."""
 
     copy: bool
     prepare_version: int
@@ -81,9 +87,69 @@ def _pack_known(known: Known) -> bytes:
     )
 
 
-def _unpack_known(value: bytes) -> Known:
-    fields = _KNOWN.unpack(value)
-    return Known._make((bool(fields[1]), *fields[2:-5], int.from_bytes(fields[-5], "little"), *fields[-4:]))
+def _hold(known: Known) -> bytes:
+    """The row of an id: what the decisions need of it."""
+    parity = known.parity.to_bytes(32, "little")
+    return _row(*known[:8], parity, known.content)
+
+
+def _row(
+    copy: bool,
+    prepare_version: int,
+    version: int,
+    fetched: int,
+    seen: int,
+    cluster: int,
+    shingles: int,
+    numbers: int,
+    parity: bytes,
+    content: bytes,
+) -> bytes:
+    version = min(max(version, 0), _MOST_MS)
+    fetched = min(max(fetched, -1), _MOST_MS) + 1
+    return _HELD.pack(
+        copy,
+        prepare_version,
+        version & 0xFFFFFFFF,
+        version >> 32,
+        fetched & 0xFFFFFFFF,
+        fetched >> 32,
+        _seconds(seen),
+        cluster & 0xFFFFFFFF,
+        shingles,
+        numbers,
+        parity,
+        content,
+    )
+
+
+def _seconds(ms: int) -> int:
+    return min(max(ms // 1000, 0), 0xFFFFFFFF)
+
+
+def _seen(row: bytes) -> int:
+    """When the id of a row was last seen, milliseconds."""
+    return int(_HELD.unpack(row)[6]) * 1000
+
+
+def _known_of(row: bytes, related: bytes) -> Known:
+    copy, prepare_version, low, high, fetched_low, fetched_high, seen, *others = _HELD.unpack(row)
+    cluster, shingles, numbers, parity, content = others
+    return Known(
+        bool(copy),
+        prepare_version,
+        low | high << 32,
+        (fetched_low | fetched_high << 32) - 1,
+        seen * 1000,
+        cluster,
+        shingles,
+        numbers,
+        int.from_bytes(parity, "little"),
+        content,
+        related,
+        0,
+        0,
+    )
 
 
 def _entry_key(number: int) -> bytes:
@@ -133,7 +199,8 @@ class DedupeState:
         self._window_ms = window_ms
         self._id_window_ms = id_window_ms
         self._max_ids = max_ids
-        self._ids = IdTable(_ROW)  # id → packed Known without clock and next number, the longest unseen first
+        self._ids = IdTable(_HELD.size)  # the longest unseen first
+        self._related = IdTable(len(NO_ID))  # of the few originals that update another one
 
     @property
     def entries(self) -> int:
@@ -148,15 +215,14 @@ class DedupeState:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that index and ids take."""
-        return self.index.nbytes + self._ids.nbytes
+        return self.index.nbytes + self._ids.nbytes + self._related.nbytes
 
     def known(self, ident: bytes, now: int) -> Known | None:
         """What is known of an id (16 bytes) at log time ``now``."""
-        value = self._ids.get(ident)
-        if value is None:
+        row = self._ids.get(ident)
+        if row is None or _seen(row) < now - self._id_window_ms:
             return None
-        known = _unpack_known(value + _NO_CLOCK)
-        return known if known.seen >= now - self._id_window_ms else None
+        return _known_of(row, self._related.get(ident) or NO_ID)
 
     def since(self, now: int) -> int:
         """The beginning of the window at log time ``now``, in seconds."""
@@ -177,10 +243,10 @@ class DedupeState:
             yield Change(_entry_key(number), None, _EARLY)
         horizon = now - self._id_window_ms
         gone = 0
-        for ident, value in islice(self._ids.oldest(), _EXPIRED_PER_RECORD):
+        for ident, row in islice(self._ids.oldest(), _EXPIRED_PER_RECORD):
             if ident == arriving:
                 continue
-            if _unpack_known(value + _NO_CLOCK).seen < horizon:
+            if _seen(row) < horizon:
                 yield Change(b"i" + ident, None)
             elif arriving not in self._ids and len(self._ids) - gone >= self._max_ids:
                 yield Change(b"i" + ident, None, _EARLY)
@@ -197,9 +263,9 @@ class DedupeState:
             else:
                 self.index.add(change.decoded)
         elif change.value is None:
-            self._ids.pop(rest)
+            self._forget(rest)
         else:
-            self._remember(rest, change.value, change.decoded)
+            self._remember(rest, change.decoded)
         if change.decoded is _EARLY:
             self.evicted_early += 1
 
@@ -223,9 +289,10 @@ class DedupeState:
                 return
             if kind == b"i" and len(rest) == 16:
                 if value is None:
-                    self._ids.pop(rest)
+                    self._forget(rest)
                 else:
-                    self._remember(rest, value, _unpack_known(value))
+                    _, *held, related, clock, following = _KNOWN.unpack(value)
+                    self._keep(rest, _row(*held), related, clock, following)
                 return
         except (struct.error, ValueError) as error:
             raise StateMismatch(f"a record of the dedupe state topic is damaged: {error}") from error
@@ -233,6 +300,7 @@ class DedupeState:
 
     def loaded(self) -> None:
         """After the last `load`: go on with the entry number where the log stopped."""
+        self.index.post()
         if not len(self.index) and self._following > self.index.next_number:
             self.index.head = self.index.next_number = self._following
         if not len(self.index):
@@ -249,7 +317,7 @@ class DedupeState:
         if len(index) >= index.capacity:  # the cap was lowered since: the next records write the tombstones
             index.expire(index.head)
             self.evicted_early += 1
-        index.add(entry)
+        index.add_later(entry)
 
     def _drop_entry(self, number: int) -> None:
         if number >= self.index.head and len(self.index):
@@ -257,7 +325,18 @@ class DedupeState:
         if number == self.oldest:
             self.oldest += 1
 
-    def _remember(self, ident: bytes, value: bytes, known: Known) -> None:
-        self._ids.put(ident, value[:_ROW])
-        self.clock = max(self.clock, known.clock)
-        self._following = max(self._following, known.next_number)
+    def _forget(self, ident: bytes) -> None:
+        self._ids.pop(ident)
+        self._related.pop(ident)
+
+    def _remember(self, ident: bytes, known: Known) -> None:
+        self._keep(ident, _hold(known), known.related, known.clock, known.next_number)
+
+    def _keep(self, ident: bytes, row: bytes, related: bytes, clock: int, following: int) -> None:
+        self._ids.put(ident, row)
+        if related != NO_ID:
+            self._related.put(ident, related)
+        elif len(self._related):
+            self._related.pop(ident)
+        self.clock = max(self.clock, clock)
+        self._following = max(self._following, following)

@@ -23,9 +23,19 @@ MAX_OPEN_TAGS = 10_000
 """Start tags of elements that can nest without bound. The parser's cost is quadratic in the depth of nesting, 3 ns a
 pair (measured: 15 s for 100,000 nested divs; the same for the options of a select), so 10,000 cost at most 0.8 s."""
 
-MAX_ATTRIBUTES = 400
-"""Attributes of one tag: the parser compares each with all before it (measured: 21 s for 90,000; a body full of tags
-with 400 costs 0.5 s)."""
+MAX_ATTRIBUTES = 1_000
+"""Distinct attribute names of one tag: the parser compares each with all before it (measured: 21 s for 90,000; a body
+full of tags with 1,000 costs 0.3 s). Scripts count as tags here, and those of news pages reach 520."""
+
+MAX_ODD_TAGS = 100_000
+"""Places where a tag seems to begin within another, and attributes read in them: 2 µs each. News pages have 0-500."""
+
+MAX_DOCUMENT_TAGS = 20
+"""Tags ``<html`` and ``<body``, whose attributes all gather in one element, as the standard demands. Pages have 2-4."""
+
+MAX_STEPS = 200_000_000
+"""Tags that can nest times all tags, closing ones too: each tag may walk all open elements (measured: 3.5 s for 9,000
+times 100,000; 0.8 s at the limit). News pages have at most 3.6 million, a busy one of 1 MiB 150."""
 
 MAX_REOPENED = 2_000_000
 """Formatting elements left open are opened again in each later block, as the HTML standard demands ("reconstruct the
@@ -39,13 +49,22 @@ _FLAT_TAGS = frozenset({
     "a", "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "p", "param",
     "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
 })  # fmt: skip
-# A tag exactly as the HTML standard's tokenizer reads it (13.2.5), with possessive loops: linear on any input.
-_ATTRIBUTE_PATTERN = (
-    r"[^\t\n\f\r />][^\t\n\f\r />=]*+"
-    r"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+"
+# A tag as the HTML standard's tokenizer reads it (13.2.5), with possessive loops: linear on any input.
+_SPACE = r"\t\n\f\r "
+_TAG_NAME = re.compile(rf"[^{_SPACE}/>]*+")
+_ATTRIBUTE = re.compile(
+    rf"[{_SPACE}/]*+([^{_SPACE}/>][^{_SPACE}/>=]*+)"
+    rf"(?:[{_SPACE}]*+=[{_SPACE}]*+(?:\"[^\"]*+\"|'[^']*+'|[^{_SPACE}>\"'][^{_SPACE}>]*+)?+)?+"
 )
-_CROWDED_TAG = re.compile(rf"<[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]*+{_ATTRIBUTE_PATTERN}){{{MAX_ATTRIBUTES}}}")
-_SCRIPT = re.compile(r"<(script|style)(?=[\s/>]).*?(?:</\1|\Z)", re.DOTALL | re.IGNORECASE)
+# A tag with many attributes, or with a "<" before its end outside of quotes: a script, or a place to hide another tag.
+# The first loop is for speed. Few attributes are read ahead, because a "<" within quotes may be tried as a tag too.
+_ODD_TAG = re.compile(
+    rf"<[a-zA-Z][^{_SPACE}/><]*+(?!>)(?: [a-z-]++=\"[^\"]*+\"){{0,16}}+(?!>)"
+    rf"(?:[{_SPACE}/]*+[^{_SPACE}/><][^{_SPACE}/>=<]*+"
+    rf"(?:[{_SPACE}]*+=[{_SPACE}]*+(?:\"[^\"]*+\"|'[^']*+'|[^{_SPACE}>\"'<][^{_SPACE}><]*+)?+)?+"
+    rf"){{0,16}}+[{_SPACE}/]*+(?!>)"
+)
+_DOCUMENT_TAG = re.compile(rf"<(?:[hH][tT][mM][lL]|[bB][oO][dD][yY])[{_SPACE}/]")
 _START_TAG = re.compile(r"<([a-zA-Z][a-zA-Z0-9]*)")
 _FORMATTING_TAG = re.compile(r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])[^>]*", re.IGNORECASE)
 
@@ -82,19 +101,64 @@ def parse_markup(markup: str) -> LexborHTMLParser:
 
 
 def _check_cost(markup: str) -> None:
-    # "i<n" in a script looks like a tag, so scripts are set aside, but only on the rare page where something was found
-    if _CROWDED_TAG.search(markup) and _CROWDED_TAG.search(_SCRIPT.sub(" ", markup)):
-        raise Refused(Reason.TOO_EXPENSIVE, f"a tag with {MAX_ATTRIBUTES} attributes or more")
-    if markup.count("<") <= _HARMLESS_TAGS:
+    _check_attributes(markup)
+    if len(_DOCUMENT_TAG.findall(markup)) > MAX_DOCUMENT_TAGS:
+        raise Refused(Reason.TOO_EXPENSIVE, f"more than {MAX_DOCUMENT_TAGS} tags of html and body")
+    tags = markup.count("<")
+    if tags <= _HARMLESS_TAGS:
         return
-    starts = _START_TAG.findall(markup)
-    if len(starts) > MAX_OPEN_TAGS:
-        nesting = sum(1 for name in starts if name.lower() not in _FLAT_TAGS)
-        if nesting > MAX_OPEN_TAGS:
-            raise Refused(Reason.TOO_EXPENSIVE, f"{nesting} tags that may nest; the limit is {MAX_OPEN_TAGS}")
+    nesting = tags  # no more than that
+    if tags > MAX_OPEN_TAGS or tags * tags > MAX_STEPS:
+        nesting = sum([name not in _FLAT_TAGS for name in map(str.lower, _START_TAG.findall(markup))])
+    if nesting > MAX_OPEN_TAGS or nesting * tags > MAX_STEPS:
+        raise Refused(Reason.TOO_EXPENSIVE, f"{nesting} tags that may nest, among {tags}; the limit is {MAX_OPEN_TAGS}")
     formatting = len(set(_FORMATTING_TAG.findall(markup)))
-    if formatting * len(starts) > MAX_REOPENED:
-        raise Refused(Reason.TOO_EXPENSIVE, f"{formatting} distinct formatting tags among {len(starts)} tags")
+    if formatting * tags > MAX_REOPENED:
+        raise Refused(Reason.TOO_EXPENSIVE, f"{formatting} distinct formatting tags among {tags} tags")
+
+
+def _check_attributes(markup: str) -> None:
+    """Refuse a page that may hold a tag of `MAX_ATTRIBUTES` distinct attributes, wherever a tag may begin.
+
+    Whether "<" opens a tag depends on all that stands before it (comments, scripts, foreign elements), and a hostile
+    page hides that, so every "<" with a letter is taken for one. From a position between attributes all tags read on
+    alike, so each such position is read once, and the whole is linear.
+    """
+    seen = 0
+    name_end = 0  # of the name at hand: a "<" within a name has the same end
+    names_from: dict[int, int] = {}  # position between attributes → distinct names from there to the end of the tag
+    odd = _ODD_TAG.search(markup)
+    while odd is not None:
+        start = odd.start()
+        if start >= name_end:
+            name_end = _end(_TAG_NAME, markup, start)
+        position = name_end
+        path: list[tuple[int, str]] = []
+        while position not in names_from:
+            attribute = _ATTRIBUTE.match(markup, position)
+            if attribute is None:
+                names_from[position] = 0
+                break
+            path.append((position, attribute[1]))
+            position = attribute.end()
+            if len(path) > MAX_ODD_TAGS:
+                break
+        following = names_from.get(position, 0)
+        names: set[str] = set()
+        for place, name in reversed(path):
+            names.add(name)
+            names_from[place] = following + len(names)
+        if names_from[name_end] >= MAX_ATTRIBUTES:
+            raise Refused(Reason.TOO_EXPENSIVE, f"a tag with {MAX_ATTRIBUTES} attributes or more")
+        seen += 1
+        if seen > MAX_ODD_TAGS or len(names_from) > MAX_ODD_TAGS:
+            raise Refused(Reason.TOO_EXPENSIVE, f"more than {MAX_ODD_TAGS} tags begin within others")
+        odd = _ODD_TAG.search(markup, start + 1)
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.match(text, start)
+    return found.end() if found is not None else start
 
 
 def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
@@ -122,7 +186,8 @@ def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
     line_empty = True  # no text yet since a block began or ended: white space there is none of the text
     while node is not None:
         child = None
-        if node.is_text_node:
+        tag = node.tag or ""
+        if tag == "-text":
             text = node.text_content or ""
             size = len(text.strip())
             if size or not line_empty:
@@ -139,37 +204,35 @@ def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
                         link_characters += size
                 length.append(characters)
                 linked.append(link_characters)
-        elif node.is_element_node:
-            tag = node.tag or ""
-            if tag not in skip:
-                row += 1
-                tags.append(tag)
-                texts.append("")
-                parents.append(parent)
-                ends.append(row + 1)
-                length.append(characters)
-                linked.append(link_characters)
-                if tag in blocks:
-                    line_empty = True
-                attributes = node.attributes
-                if attributes:
-                    class_ = attributes.get("class") or ""
-                    id_ = attributes.get("id") or ""
-                    names.append(f"{class_} {id_}" if class_ or id_ else "")
-                    if (
-                        (id_ and id_.lower() in body_ids)
-                        or (class_ and not body_classes.isdisjoint(class_.lower().split()))
-                        or ("itemprop" in attributes and "articlebody" in (attributes["itemprop"] or "").lower())
-                    ):
-                        body_rows.append(row)
-                else:
-                    names.append("")
-                child = node.first_child
-                if child is not None:
-                    open_nodes.append(node)
-                    open_rows.append(row)
-                    parent = row
-                    link_depth += tag == "a"
+        elif tag not in skip and node.is_element_node:
+            row += 1
+            tags.append(tag)
+            texts.append("")
+            parents.append(parent)
+            ends.append(row + 1)
+            length.append(characters)
+            linked.append(link_characters)
+            if tag in blocks:
+                line_empty = True
+            attributes = node.attributes
+            if attributes:
+                class_ = attributes.get("class") or ""
+                id_ = attributes.get("id") or ""
+                names.append(f"{class_} {id_}" if class_ or id_ else "")
+                if (
+                    (id_ and id_.lower() in body_ids)
+                    or (class_ and not body_classes.isdisjoint(class_.lower().split()))
+                    or ("itemprop" in attributes and "articlebody" in (attributes["itemprop"] or "").lower())
+                ):
+                    body_rows.append(row)
+            else:
+                names.append("")
+            child = node.first_child
+            if child is not None:
+                open_nodes.append(node)
+                open_rows.append(row)
+                parent = row
+                link_depth += tag == "a"
         if row > MAX_NODES:
             raise Refused(Reason.TOO_EXPENSIVE, f"more than {MAX_NODES} nodes")
         if child is not None:

@@ -147,6 +147,8 @@ def _stands_for_country(whole: str, at: int, lexicon: EntityLexicon) -> bool:
             return False
     if start and (whole[start - 1].isalnum()):
         return False
+    if whole[start:end] == lexicon.during_hanja and lexicon.during.search(whole[max(0, start - 8) : start]):
+        return False
     # a headline's country goes on (中 정부, 中·日); "작업 中." does not
     return end < len(whole) and whole[end] not in _LOOSE_ENDS and whole[end] != "\n"
 

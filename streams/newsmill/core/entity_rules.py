@@ -78,6 +78,8 @@ class EntityLexicon:
     matcher: Matcher
     country_hanja: frozenset[str]
     hanja_companions: frozenset[str]
+    during: re.Pattern[str]  # a word and a space after which 中 says "during", at the end of a stretch
+    during_hanja: str
     citing: Citing
     like_particles: frozenset[str]  # names that are also Korean endings: 이란
 
@@ -122,7 +124,9 @@ def read_entities(rulebook: Rulebook) -> EntityLexicon:
         tuple(names),
         Matcher(patterns, particles, particles_after_latin=True),
         frozenset(hanja),
-        frozenset(_read_companions(shared)),
+        frozenset(_read_hanja(shared, "companions")),
+        re.compile(f"(?:^|[^가-힣])(?:{'|'.join(map(re.escape, _read_hanja(shared, 'during_after').split()))}) $"),
+        _read_hanja(shared, "during"),
         _read_citing(shared),
         frozenset(pattern.text for pattern in patterns if pattern.text in particles.endings),
     )
@@ -204,11 +208,11 @@ def _spellings(word: str) -> Iterator[str]:
         yield joined
 
 
-def _read_companions(file: RuleFile) -> str:
+def _read_hanja(file: RuleFile, key: str) -> str:
     table = file.data.get("hanja")
-    if not isinstance(table, dict) or not isinstance(table.get("companions"), str):
-        raise file.error("[hanja] needs companions, a string of characters", "hanja")
-    return cast(str, table["companions"])
+    if not isinstance(table, dict) or not isinstance(table.get(key), str) or not table[key].split():
+        raise file.error(f"[hanja] needs {key}, a string that is not empty", "hanja")
+    return cast(str, table[key])
 
 
 def _read_citing(file: RuleFile) -> Citing:

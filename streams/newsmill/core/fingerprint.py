@@ -17,6 +17,7 @@ is Python's Unicode table (which characters are letters), which differs between 
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 import struct
 from typing import Final, NamedTuple
@@ -160,14 +161,14 @@ def _chunk_words(codes: NDArray[np.uint32]) -> tuple[U64, NDArray[np.bool_], int
     else:
         changes = np.flatnonzero(edge[1:] != edge[:-1])
         starts, ends = changes[::2], changes[1::2]
-    letters = int(np.count_nonzero(values))
+    letters = int(np.count_nonzero(inside))
     sums = np.zeros(size + 1, np.uint64)
     values *= _POWERS[:size]
     np.cumsum(values, out=sums[1:])
-    words = sums[ends]
-    words -= sums[starts]
-    words *= _INVERSES[starts]
-    return words, _DIGIT.take(codes[starts], mode="clip"), letters
+    words = sums.take(ends)
+    words -= sums.take(starts)
+    words *= _INVERSES.take(starts)
+    return words, _DIGIT.take(codes.take(starts), mode="clip"), letters
 
 
 def _words(text: str) -> tuple[U64, NDArray[np.bool_], int]:
@@ -265,11 +266,14 @@ def sketch_folded(folded: str) -> Sketch:
         lead = _distinct(lead[lead >= threshold])
     bitmap = numbers = 0
     if digit.any():
-        values = np.unique(words[digit])
+        values = _distinct(words[digit])
         bitmap = int(np.bitwise_or.reduce(_ONE << ((values * _GOLDEN) >> _S58)))
         numbers = int(_mix(values).sum(dtype=np.uint64)) >> 32
-    bits = np.bincount(((hashes * _GOLDEN) >> _S56).astype(np.intp), minlength=_PARITY_BITS) & 1
-    parity = int.from_bytes(np.packbits(bits.astype(np.uint8), bitorder="little").tobytes(), "little")
+    places = hashes * _GOLDEN
+    places >>= _S56
+    odd = np.bincount(places.view(np.int64), minlength=_PARITY_BITS).astype(np.uint8)
+    odd &= 1
+    parity = int.from_bytes(np.packbits(odd, bitorder="little").tobytes(), "little")
     return Sketch(level, kept, len(words), letters, len(hashes), numbers, bitmap, parity, lead)
 
 
@@ -309,7 +313,7 @@ def pack(value: Sketch) -> str:
         value.parity.to_bytes(32, "little"),
     )
     hashes = np.concatenate((value.hashes, value.lead)).astype("<u8", copy=False)
-    return base64.b64encode(head + hashes.tobytes()).decode("ascii")
+    return binascii.b2a_base64(head + hashes.tobytes(), newline=False).decode("ascii")
 
 
 def unpack(text: str) -> Sketch:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from unicodedata import combining, is_normalized, normalize
 
-__all__ = ["content_hash", "digest", "fold", "nfc", "one_line", "without_controls"]
+__all__ = ["content_hash", "digest", "fold", "nfc", "one_line", "single_spaced", "without_controls"]
 
 # Unicode writes the same mark in many ways, and news sites mix them. NFKC folds full-width signs, ligatures and the
 # ellipsis, but not these; and it would turn U+318D (the middle dot of Korean keyboards) into the vowel U+119E, so they
@@ -63,7 +63,8 @@ def nfc(text: str) -> str:
     return text if is_normalized("NFC", text) else normalize("NFC", text)
 
 
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]+")
+# One class without "+" is sought three times as fast.
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
 def without_controls(text: str) -> str:
@@ -71,11 +72,19 @@ def without_controls(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+def single_spaced(text: str) -> str:
+    """The text with every run of white space as one space, and none at its ends; as str.split sees white space."""
+    # the only printable white space is the space: this tells a clean line three times as fast as splitting it
+    if text.isprintable() and "  " not in text:
+        return text.strip(" ")
+    return " ".join(text.split())
+
+
 def one_line(text: str | None, longest: int) -> str:
     """A title or a name as one line of at most ``longest`` characters: NFC, single spaces, no controls; "" for None."""
     if not text:
         return ""
-    return " ".join(_CONTROLS.sub(" ", nfc(text)).split())[:longest].rstrip()
+    return single_spaced(_CONTROLS.sub(" ", nfc(text)))[:longest].rstrip()
 
 
 def fold(text: str) -> str:
@@ -91,7 +100,7 @@ def fold(text: str) -> str:
             # NFKC can bring marks back that were hidden in a compatibility character
             folded = normalize("NFKC", _MARKS.sub(lambda mark: _FOLDED[mark[0]], normalize("NFKC", folded)))
         text = folded
-    return " ".join(text.split())
+    return single_spaced(text.replace("\n", " "))
 
 
 def digest(*parts: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import NamedTuple
 
 from newsmill.core.article_body import article_lines, choose_body, heading
@@ -11,8 +10,9 @@ from newsmill.core.bylines import read_credits
 from newsmill.core.chrome import ChromeRules
 from newsmill.core.dom import build_dom, parse_markup
 from newsmill.core.embedded_json import LinkedData, framework_bodies, linked_data
+from newsmill.core.folding import nfc
 from newsmill.core.page_metadata import read_metadata
-from newsmill.core.plaintext import normalize_line, strip_chrome
+from newsmill.core.plaintext import normalize_lines, strip_chrome
 
 __all__ = ["Page", "extract_page", "looks_like_html"]
 
@@ -81,19 +81,19 @@ def extract_page(markup: str, rules: ChromeRules) -> Page:
                 text = candidate
     metadata = read_metadata(parser, linked, heading(dom))
     if not (metadata.author and metadata.source and metadata.published):
-        seen = read_credits([line for line in map(normalize_line, article_lines(dom, 0, rules, whole=True)) if line])
+        seen = read_credits(normalize_lines(article_lines(dom, 0, rules, whole=True)))
         metadata = metadata._replace(
             author=metadata.author or seen.author,
             source=metadata.source or seen.source,
             published=metadata.published or seen.published,
         )
-    return Page(text, *(unicodedata.normalize("NFC", field) for field in metadata))
+    return Page(text, *map(nfc, metadata))
 
 
 def _embedded_text(body: str, rules: ChromeRules) -> str:
     """A body from a script, plain or markup, as lines."""
     if not _MARKUP.search(body):
-        lines = [line for line in map(normalize_line, body.split("\n")) if line]
+        lines = normalize_lines(body.split("\n"))
     else:
         dom = build_dom(parse_markup(body), rules)
         lines = article_lines(dom, 0, rules, whole=True)

@@ -17,8 +17,8 @@ __all__ = ["IdTable"]
 _ID: Final = 16
 _SMALLEST: Final = 1024
 _TAIL: Final = 1024  # slots after the last home, so that probing never wraps
-_MAX_LOAD: Final = 0.5
-_GROWTH: Final = 1.25
+_MAX_LOAD: Final = 0.75
+_GROWTH: Final = 1.125
 
 
 class IdTable:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from newsmill.core.korean import Particles
+from newsmill.core.memo import Memo
 from newsmill.core.rulebook import Rulebook, RuleFile
 from newsmill.events import Keyword
 
@@ -59,10 +59,10 @@ class KeywordRules:
     suffixes: re.Pattern[str]
     short_ends: frozenset[str]  # second syllables of words of two that are a noun of one and a particle: 때를
     common: Mapping[str, float]  # word → documents of 10,000
-    analyse: Callable[[str], _Word | None] = field(init=False, repr=False)
+    analysed: Memo[_Word | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "analyse", lru_cache(maxsize=_CACHE)(lambda word: _analyse(word, self)))
+        object.__setattr__(self, "analysed", Memo(lambda word: _analyse(word, self), _CACHE))
 
     @classmethod
     def from_rulebook(cls, rulebook: Rulebook) -> KeywordRules:
@@ -93,41 +93,41 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
     Words tell their script themselves, so ``language`` only stops what this cannot read: Chinese and Japanese write
     without spaces, of them Latin words alone are ranked. Reads 3,000 code points; linear in them.
     """
+    analysed = rules.analysed
     unsegmented = language.startswith(("zh", "ja"))
     pieces = [(title[:_TITLE_READ], _TITLE_WEIGHT)] if title else []
     lead = text.find(" ", _LEAD, _READ) + 1 or min(_LEAD, len(text))
     pieces += [(text[:lead], 1.0), (text[lead:_READ], _LATER_WEIGHT)]
     words: dict[str, _Word] = {}
     weights: dict[str, float] = {}  # in the order of first appearance
-    once: dict[tuple[str, str], float] = {}
-    again: dict[tuple[str, str], float] = {}  # word pairs that stand side by side at least twice
+    runs: list[tuple[list[_Word | None], float]] = []
+    repeated: set[str] = set()
     for piece, weight in pieces:
         tokens = _TOKEN.findall(piece)
         if unsegmented:
             tokens = [token if token.isascii() else "\n" for token in tokens]
-        last: _Word | None = None
-        for word in map(rules.analyse, tokens):
+        run = [analysed[token] for token in tokens]
+        runs.append((run, weight))
+        for word in run:
             if word is None:
-                last = None
                 continue
-            key = word.key
+            key = word[0]
             if key in weights:
                 weights[key] += weight
+                repeated.add(key)
             else:
                 weights[key] = weight
                 words[key] = word
-            if last is not None and last.korean is word.korean:
-                pair = last.key, key
-                if pair in once:
-                    again[pair] = again.get(pair, once[pair]) + weight
-                else:
-                    once[pair] = weight
-            last = None if word.closed else word
     places = {key: place for place, key in enumerate(weights)}
     # a word that stands once, and late, is seldom what an article is about
-    telling = [key for key, weight in weights.items() if weight >= 1.0]
-    candidates = telling if len(telling) >= _MOST else weights
-    ranked = [(-_score(weights[key], words[key].idf), places[key], key) for key in candidates]
+    telling = [item for item in weights.items() if item[1] >= 1.0]
+    if len(telling) < _MOST:
+        telling = list(weights.items())
+    ranked = [
+        (-words[key].idf * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)), places[key], key)
+        for key, weight in telling
+    ]
+    again = _repeated_pairs(runs, repeated) if repeated else {}
     if again:
         ranked += _phrases(again, words, places)
     ranked.sort()
@@ -136,6 +136,28 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
 
 def _score(weight: float, idf: float) -> float:
     return idf * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight))
+
+
+def _repeated_pairs(
+    runs: Sequence[tuple[Sequence[_Word | None], float]], repeated: Set[str]
+) -> dict[tuple[str, str], float]:
+    """Weights of the pairs of words that stand side by side at least twice: both words must be ``repeated``."""
+    once: dict[tuple[str, str], float] = {}
+    again: dict[tuple[str, str], float] = {}
+    for run, weight in runs:
+        last: _Word | None = None
+        for word in run:
+            if word is None or word[0] not in repeated:
+                last = None
+                continue
+            if last is not None and not last.closed and last.korean is word.korean:
+                pair = last[0], word[0]
+                if pair in once:
+                    again[pair] = again.get(pair, once[pair]) + weight
+                else:
+                    once[pair] = weight
+            last = word
+    return again
 
 
 def _phrases(
@@ -165,17 +187,18 @@ def _choose(ranked: list[tuple[float, int, str]], words: Mapping[str, _Word]) ->
     keywords: list[Keyword] = []
     chosen: list[tuple[str, frozenset[str]]] = []
     for score, _, key in ranked:
-        parts = frozenset(key.split(" "))
-        if any(parts <= others or parts >= others for _, others in chosen):
-            continue
-        korean = words[next(iter(parts))].korean
-        if korean and any(key in other or other in key for other, _ in chosen):
-            continue  # 반도체 and 반도체주
-        chosen.append((key, parts))
-        surface = " ".join([words[part].surface for part in key.split(" ")])
-        keywords.append(Keyword(term=surface, score=round(score / ranked[0][0], 3)))
-        if len(keywords) == _MOST:
-            break
+        order = key.split(" ")
+        parts = frozenset(order)
+        korean = words[order[0]].korean
+        for other, others in chosen:
+            if parts <= others or parts >= others or (korean and (key in other or other in key)):
+                break  # a word of a phrase; 반도체 and 반도체주
+        else:
+            chosen.append((key, parts))
+            surface = " ".join([words[part].surface for part in order])
+            keywords.append(Keyword(term=surface, score=round(score / ranked[0][0], 3)))
+            if len(keywords) == _MOST:
+                break
     return keywords
 
 

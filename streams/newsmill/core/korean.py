@@ -102,7 +102,7 @@ class Particles:
             # a chain such as 과의 or 만은 must agree in its first part too
             head = particle[0]
             if particle[:1] in self.after_consonant or particle[:1] in self.after_vowel:
-                return self._agrees(before, head) or particle[:2] in self.any
+                return self._agrees(before, head)
             if particle.startswith("으로"):
                 return self._agrees(before, "으로")
             return True

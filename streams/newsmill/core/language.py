@@ -62,9 +62,9 @@ class _Model(NamedTuple):
     row_base: list[int]
     feature: Any
     weights: NDArray[np.int16]
-    prior: NDArray[np.int64]
+    prior: NDArray[np.float64]
     languages: tuple[str, ...]
-    log_counts: NDArray[np.int64]
+    log_counts: NDArray[np.float64]
 
 
 @lru_cache(maxsize=1)
@@ -73,8 +73,8 @@ def _model() -> _Model:
     loaded = LanguageIdentifier.from_model_file(MODEL_FILE)
     columns = [place for place, label in enumerate(loaded.nb_classes) if label in LANGUAGES]
     weights = np.rint(np.asarray(loaded.nb_ptc)[:, columns].astype(np.float64) * _WEIGHTS).astype(np.int16)
-    prior = np.rint(np.asarray(loaded.nb_pc)[columns].astype(np.float64) * _WEIGHTS * _COUNTS).astype(np.int64)
-    log_counts = np.array([round(math.log1p(count) * _COUNTS) for count in range(4 * _LOOKED_AT + 1)], dtype=np.int64)
+    prior = np.rint(np.asarray(loaded.nb_pc)[columns].astype(np.float64) * _WEIGHTS * _COUNTS)
+    log_counts = np.array([round(math.log1p(count) * _COUNTS) for count in range(4 * _LOOKED_AT + 1)], dtype=np.float64)
     return _Model(
         next_state=loaded.tk_nextmove,
         row_base=[row << 8 for row in loaded.tk_row],
@@ -126,7 +126,8 @@ def detect_language(text: str) -> str:
         return UNKNOWN
     features = np.fromiter(visits.keys(), dtype=np.intp, count=len(visits))
     counts = np.fromiter(visits.values(), dtype=np.intp, count=len(visits))
-    scores = model.log_counts[counts] @ model.weights[features].astype(np.int64) + model.prior
+    # whole numbers below 2^53 are exact as floats, in whatever order they are summed
+    scores = model.log_counts[counts] @ model.weights[features].astype(np.float64) + model.prior
     return model.languages[int(scores.argmax())]
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import ahocorasick_rs
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "fold"]
+__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "fold", "fold_text"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -74,6 +75,9 @@ def fold(text: str) -> str:
     return lowered
 
 
+fold_text: Final = lru_cache(maxsize=4)(fold)  # `fold` for whole texts: themes and amounts of an article share one
+
+
 def _half_width(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
@@ -120,7 +124,7 @@ class Matcher:
 
     def find(self, text: str) -> list[Hit]:
         """Every occurrence of every pattern, overlapping ones too, by start, then the longest first."""
-        folded = fold(text)
+        folded = fold_text(text)
         size = len(folded)
         follow = self._particles.follow
         hits: list[Hit] = []

@@ -131,7 +131,9 @@ def read_metadata(parser: LexborHTMLParser, linked: LinkedData, heading: str) ->
         or _attribute(parser, "time[datetime]", "datetime")
         or _attribute(parser, "[itemprop=datePublished]", "content")
     )
-    language = _attribute(parser, "html[lang]", "lang") or linked.language or meta.get("og:locale", "")
+    root = parser.root
+    written = (root.attributes.get("lang") or "").strip() if root is not None else ""
+    language = written or linked.language or meta.get("og:locale", "")
     title_node = parser.css_first("head title")
     document_title = _squeeze(title_node.text()) if title_node is not None else ""
     names = {_fold(source), _fold(site)} - {""}

@@ -61,11 +61,12 @@ class PrepareRules(NamedTuple):
 class Prepare:
     """The stage as the shell calls it: ``prepare(record, None)`` returns a `Result` or raises `Refused`."""
 
-    __slots__ = ("_context", "_rules")
+    __slots__ = ("_context", "_rules", "_shards")
 
     def __init__(self, context: Context, rulebook: Rulebook) -> None:
         self._context = context
         self._rules = PrepareRules.from_rulebook(rulebook, context.default_timezone)
+        self._shards: dict[str, int] | None = context.options.get("shard_of_language")
         detect_language("The model is loaded now, not in the middle of the first batch.")
 
     def __call__(self, record: Record, state: None) -> Result:
@@ -87,6 +88,7 @@ class Prepare:
             id=f"{article.id}-{article.version}",
             time_ms=record.timestamp,
             subject=article.id,
+            partition=None if self._shards is None else self._shards.get(article.language, 0),
         )
         return Result(Outcome.OK, outputs=(output,), raw_time_ms=record.timestamp)
 
@@ -195,10 +197,9 @@ def _clean_body(raw: RawArticle, title: str, rules: PrepareRules) -> _Cleaned:
 
 
 def _clean_text(body: str, title: str, rules: PrepareRules) -> _Cleaned:
-    body = nfc(body)
     plain = clean_plain(body, rules.chrome, title or None)
     # an article is never lost to a rule: where nothing would be left, everything is
-    text = plain.text if plain.text.strip() else body
+    text = plain.text if plain.text.strip() else nfc(body)
     return _Cleaned("text", text, plain.title, plain.author, plain.source, plain.published, "", "")
 
 

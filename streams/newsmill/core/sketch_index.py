@@ -9,6 +9,13 @@ postings of all that ever fell into it, and since the dead are always older than
 newest eight of all are the newest eight of the living. So an index rebuilt from the live entries alone answers exactly
 like the one that lived through everything.
 
+The table begins with a sixteenth of its buckets and doubles when the entry number passes 1/32, 1/16, 1/8 and a
+quarter of the capacity: so a small stream stays small, and since the number alone decides, an index rebuilt later
+grows at the same entries. (A bucket gives up its oldest first, so what came first would lose something at the end of
+every size: therefore the smaller tables are left half empty.) A table half as large needs one bit less of the number;
+that bit goes to the tag, and is the bit of the hash that says, at the doubling, into which of the two buckets a
+posting goes: nothing is lost by growing.
+
 Entry numbers wrap at 2^24. A dead posting must not come back as a young one, so each insertion clears a little of the
 table, the whole of it every 2^22 insertions.
 """
@@ -33,7 +40,11 @@ _WAYS: Final = 8
 _WAYS_SHIFT: Final = 3
 _POSTINGS: Final = 42  # mean postings of an entry, measured on Korean and English news
 _FILL: Final = 0.75
-_NUMBER_MASK: Final = 0xFFFFFF
+_NUMBER_BITS: Final = 24
+_DOUBLINGS: Final = 4
+_GROWS_FROM: Final = 1 << 16  # buckets (2 MiB): a smaller table has its full size from the beginning
+_POSTED_AT_ONCE: Final = 2048  # entries, in a rebuild
+_DOUBLED_AT_ONCE: Final = 1 << 16  # buckets: bounds what a doubling needs beside the two tables
 _SWEEP_EVERY: Final = 1024
 _SWEEP_STRIPES: Final = 4096
 _LEVELS: Final = 4  # an entry's hashes are counted at its own level and three above: a text 16 times as long
@@ -43,15 +54,13 @@ _MIN_HITS: Final = 3  # fewer shared hashes say nothing: chance tags alone make 
 
 _THRESHOLDS: Final = np.array([0xFFFFFFFFFFFFFFFF, *(1 << (64 - level) for level in range(1, 64))], np.uint64)
 _LOW: Final = np.uint64(0xFFFFFFFF)
-_TAG: Final = np.uint32(0xFF)
 _ONE: Final = np.uint32(1)
-_E8: Final = np.uint32(8)
-_E24: Final = np.uint32(24)
 _FRACTION: Final = 0 if sys.byteorder == "little" else 1  # where the low half of a 64-bit product lies
 _OWNER: Final = 4  # bytes of the owner's id that are kept: enough to know one's own entries
 
 # time, cluster, owner, root, published, words, bitmap, exact, level, counts at this level and three above
-_ROW: Final = struct.Struct(f"<II{_OWNER}s16sIIQQB{_LEVELS}B")
+# of `exact` the high half: the low one has chosen the bucket already
+_ROW: Final = struct.Struct(f"<II{_OWNER}s16sIIQIB{_LEVELS}B")
 _FAMILY: Final = struct.Struct("<II")  # its beginning
 
 
@@ -111,20 +120,57 @@ class SketchIndex:
         self.next_number = next_number
         self._boilerplate = boilerplate
         self._rows = np.zeros(capacity * _ROW.size, np.uint8).data  # takes memory only as it is written
+        self._waiting: list[Entry] = []  # have a row, but no postings yet
         self._size_table(int(capacity * _POSTINGS / (_WAYS * _FILL)) + 1024)
 
     def _size_table(self, buckets: int) -> None:
-        self._buckets = np.uint64(buckets)
-        self._table = np.zeros((buckets, _WAYS), np.uint32)
-        self._stripe = -(-buckets // _SWEEP_STRIPES)
+        """An empty table that will have at least so many buckets; as large as the number of the next entry demands."""
+        self._grows = buckets >= _GROWS_FROM
+        self._smallest = -(-buckets >> _DOUBLINGS)
+        self._set_step(self._step_of(self.next_number))
+        self._table = np.zeros((int(self._buckets), _WAYS), np.uint32)
+
+    def _step_of(self, number: int) -> int:
+        """How many doublings an entry of this number has seen: up to 1/32 of the capacity none."""
+        step = 0 if self._grows else _DOUBLINGS
+        while step < _DOUBLINGS and number > self.capacity >> (_DOUBLINGS + 1 - step):
+            step += 1
+        return step
+
+    def _set_step(self, step: int) -> None:
+        self._step = step
+        self._doubles_at = (self.capacity >> (_DOUBLINGS + 1 - step)) + 1 if step < _DOUBLINGS else 0
+        self._buckets = np.uint64(self._smallest << step)
+        self._stripe = -(-(self._smallest << step) // _SWEEP_STRIPES)
+        number_bits = _NUMBER_BITS - _DOUBLINGS + step
+        self._number_mask = (1 << number_bits) - 1
+        self._tag_bits = 32 - number_bits
+        self._tag_shift = np.uint32(self._tag_bits)
+        self._tag_mask = np.uint32((1 << self._tag_bits) - 1)
+        self._fraction_shift = np.uint32(32 - self._tag_bits)
+
+    def _double(self) -> None:
+        """Twice the buckets: each posting goes into the left or the right half of its bucket by its tag's first bit."""
+        old, side = self._table, np.uint32(1 << (self._tag_bits - 1))
+        empty, shift = np.uint32(0), self._tag_shift
+        self._set_step(self._step + 1)
+        table = np.zeros((len(old), 2, _WAYS), np.uint32)
+        for start in range(0, len(old), _DOUBLED_AT_ONCE):
+            part = old[start : start + _DOUBLED_AT_ONCE]
+            moved = part >> shift << self._tag_shift
+            moved |= np.maximum(part & self._tag_mask, _ONE)
+            right = (part & side) != 0
+            table[start : start + len(part), 0] = np.where(right, empty, np.where(part == 0, empty, moved))
+            table[start : start + len(part), 1] = np.where(right, moved, empty)
+        self._table = table.reshape(-1, _WAYS)
 
     def __len__(self) -> int:
         return self.next_number - self.head
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the table and the rows."""
-        return self._table.nbytes + self._rows.nbytes
+        """Bytes of the table, and of the rows that were ever written."""
+        return self._table.nbytes + min(self.next_number, self.capacity) * _ROW.size
 
     def time(self, number: int) -> int:
         """The log time of a live entry, seconds since the epoch."""
@@ -135,23 +181,25 @@ class SketchIndex:
         product = hashes & _LOW
         product *= self._buckets
         halves = product.view(np.uint32)
-        tags = halves[_FRACTION::2] >> _E24
+        tags = halves[_FRACTION::2] >> self._fraction_shift
         np.maximum(tags, _ONE, out=tags)  # a posting is never zero
         return halves[1 - _FRACTION :: 2], tags
 
     def find(self, sketch: Sketch, exact: int, owner: bytes, since: int) -> Found:
         """The earlier entries like this sketch, but for those of ``owner`` and those older than ``since`` (seconds)."""
+        if self._waiting:
+            self.post()
         hashes = sketch.hashes
         count = len(hashes)
         buckets, tags = self._places(np.concatenate((hashes, np.array((exact,), np.uint64), sketch.lead)))
         postings = self._table.take(buckets, 0)
-        where = ((postings & _TAG) == tags[:, None]).ravel().nonzero()[0]
+        where = ((postings & self._tag_mask) == tags[:, None]).ravel().nonzero()[0]
         if not len(where):
             return Found([], hashes, {})
         probes: list[int] = (where >> _WAYS_SHIFT).tolist()
         if len(probes) < _MIN_HITS and count not in probes:
             return Found([], hashes, {})
-        numbers: list[int] = (postings.ravel()[where] >> _E8).tolist()
+        numbers: list[int] = (postings.ravel()[where] >> self._tag_shift).tolist()
         return self._gather(sketch, exact, owner, since, probes, numbers)
 
     def _gather(
@@ -159,12 +207,12 @@ class SketchIndex:
     ) -> Found:
         """Postings (which probe, low bits of which number) → what they say about the sketch."""
         hashes, count = sketch.hashes, len(sketch.hashes)
-        following, live = self.next_number, len(self)
+        following, live, mask = self.next_number, len(self), self._number_mask
         rows, capacity, width = self._rows, self.capacity, _ROW.size
         family_of: dict[int, int] = {}  # number → cluster, -1 = outside the window
         by_probe: dict[int, list[int]] = {}
         for probe, low in zip(probes, numbers, strict=True):
-            age = (following - low) & _NUMBER_MASK
+            age = (following - low) & mask
             if not 0 < age <= live:
                 continue
             number = following - age
@@ -199,19 +247,22 @@ class SketchIndex:
         chosen += sorted(set(equal).difference(chosen))
         matches = []
         for number in chosen:
-            match = self._match(number, sketch, exact, owner, fresh, hits.get(number, 0), totals.get(number, 0))
+            match = self._match(
+                number, sketch, exact, owner, fresh, hits.get(number, 0), totals.get(number, 0), number in equal
+            )
             if match is not None:
                 matches.append(match)
         return Found(matches, fresh, {family: n for family, n in known.items() if n >= _MIN_HITS})
 
     def _match(
-        self, number: int, sketch: Sketch, exact: int, owner: bytes, fresh: U64, shared: int, total: int
+        self, number: int, sketch: Sketch, exact: int, owner: bytes, fresh: U64, shared: int, total: int, equal: bool
     ) -> Match | None:
-        """Compare with one entry. ``shared`` counts sampled hashes, ``total`` those of the beginning too."""
+        """Compare with one entry. ``shared`` counts sampled hashes, ``total`` those of the beginning too; ``equal``:
+        its posting of the whole text was met."""
         _, cluster, their_owner, root, published, words, bitmap, their_exact, level, *counts = _ROW.unpack_from(
             self._rows, number % self.capacity * _ROW.size
         )
-        same = their_exact == exact
+        same = their_exact == exact >> 32 and (equal or total >= _MIN_HITS)
         if their_owner == owner[:_OWNER] or (total < _MIN_HITS and not same):
             return None
         common = max(level, sketch.level)
@@ -227,6 +278,61 @@ class SketchIndex:
 
     def add(self, entry: Entry) -> None:
         """Index an entry. Its number must be the next one, and there must be room (`expire` first)."""
+        if self._waiting:
+            self.post()
+        self._add_row(entry)
+        number = entry.number
+        buckets, tags = self._places(np.concatenate((entry.hashes, np.array((entry.exact,), np.uint64))))
+        tags |= np.uint32((number & self._number_mask) << self._tag_bits)
+        self._write(buckets, tags, number)
+        self._sweep_after(number)
+
+    def add_later(self, entry: Entry) -> None:
+        """As `add`, but the postings are written with those of many others, a fifth of the cost: for a rebuild."""
+        if self._doubles_at and entry.number >= self._doubles_at:
+            self.post()
+        self._add_row(entry)
+        self._waiting.append(entry)
+        if len(self._waiting) >= _POSTED_AT_ONCE:
+            self.post()
+
+    def post(self) -> None:
+        """Write the postings that wait. A bucket ends with its newest eight, as if they had come one by one."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        last = waiting[-1].number
+        parts: list[U64] = []
+        for entry in waiting:
+            parts += (entry.hashes, np.array((entry.exact,), np.uint64))
+        buckets, postings = self._places(np.concatenate(parts))
+        numbers = np.array([entry.number & self._number_mask for entry in waiting], np.uint32)
+        owners = np.repeat(numbers, [len(entry.hashes) + 1 for entry in waiting])
+        postings |= owners << self._tag_shift
+        order = np.argsort(buckets, kind="stable")
+        buckets, postings, owners = buckets[order], postings[order], owners[order]
+        # one bucket takes one posting of an entry, the last
+        stays = np.ones(len(order), np.bool_)
+        stays[:-1] = (buckets[1:] != buckets[:-1]) | (owners[1:] != owners[:-1])
+        buckets, postings = buckets[stays], postings[stays]
+        ends = np.append(np.flatnonzero(buckets[1:] != buckets[:-1]), len(buckets) - 1)
+        sizes = np.diff(ends, prepend=-1)
+        for back in range(min(int(sizes.max()), _WAYS) - 1, -1, -1):
+            places = ends[sizes > back] - back
+            self._write(buckets[places], postings[places], last)
+        for number in range(waiting[0].number, last + 1):
+            self._sweep_after(number)
+
+    def _write(self, buckets: NDArray[np.uint32], postings: NDArray[np.uint32], newest: int) -> None:
+        """Put each posting in the place of the oldest one of its bucket. ``newest``: the largest number so far."""
+        ages = self._table.take(buckets, 0)
+        if newest > self._number_mask:  # numbers have wrapped: order them from the oldest possible, the empty first
+            empty = ages == 0
+            ages -= np.uint32(((newest + 1) & self._number_mask) << self._tag_bits)
+            ages[empty] = 0
+        self._table[buckets, ages.argmin(1)] = postings
+
+    def _add_row(self, entry: Entry) -> None:
         number = entry.number
         if len(self) == 0 and number > self.next_number:
             self.head = self.next_number = number
@@ -234,15 +340,9 @@ class SketchIndex:
             raise ValueError(f"entry {number} follows {self.next_number - 1}")
         if len(self) >= self.capacity:
             raise ValueError(f"the index is full at {self.capacity} entries")
+        while self._doubles_at and number >= self._doubles_at:
+            self._double()
         hashes = entry.hashes
-        buckets, tags = self._places(np.concatenate((hashes, np.array((entry.exact,), np.uint64))))
-        ages = self._table.take(buckets, 0)
-        if number > _NUMBER_MASK:  # numbers have wrapped: order them from the oldest possible, the empty first
-            empty = ages == 0
-            ages -= np.uint32(((number + 1) & _NUMBER_MASK) << 8)
-            ages[empty] = 0
-        tags |= np.uint32((number & _NUMBER_MASK) << 8)
-        self._table[buckets, ages.argmin(1)] = tags
         _ROW.pack_into(
             self._rows,
             number % self.capacity * _ROW.size,
@@ -253,12 +353,14 @@ class SketchIndex:
             min(max(entry.published, 0), 0xFFFFFFFF),
             entry.words,
             entry.bitmap,
-            entry.exact,
+            entry.exact >> 32,
             entry.level,
             len(hashes),
             *hashes.searchsorted(_THRESHOLDS[entry.level + 1 : entry.level + _LEVELS]).tolist(),
         )
         self.next_number = number + 1
+
+    def _sweep_after(self, number: int) -> None:
         if number % _SWEEP_EVERY == 0:
             self._sweep((number // _SWEEP_EVERY) % _SWEEP_STRIPES * self._stripe)
 
@@ -272,5 +374,7 @@ class SketchIndex:
     def _sweep(self, start: int) -> None:
         """Empty the dead postings of one stripe."""
         block = self._table[start : start + self._stripe]
-        age = (np.uint32(self.next_number & _NUMBER_MASK) - (block >> _E8)) & np.uint32(_NUMBER_MASK)
+        age = (np.uint32(self.next_number & self._number_mask) - (block >> self._tag_shift)) & np.uint32(
+            self._number_mask
+        )
         block[(age > np.uint32(len(self))) | (age == 0)] = 0

@@ -32,6 +32,7 @@ class Output(NamedTuple):
 
     ``type`` is the CloudEvents type without its prefix ("article", "duplicate", ...), ``id`` its deterministic ce_id,
     ``time_ms`` the Kafka time to write (milliseconds), ``subject`` what it is about (an article or story id).
+    ``partition`` is None where the key decides.
     """
 
     to: str
@@ -41,6 +42,7 @@ class Output(NamedTuple):
     id: str
     time_ms: int
     subject: str
+    partition: int | None = None
 
 
 class Change(NamedTuple):

@@ -21,7 +21,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
+from newsmill.core.memo import Memo
 from newsmill.core.story_rules import StoryRules, TermWeights, plain_word, stem_english
 from newsmill.events import Amount, Entity
 
@@ -49,7 +51,46 @@ _TAG = re.compile(r"\[[^\[\]]{1,12}\]|\((?:종합\d?보?|\d보|영상|사진)\)"
 _LONGEST_WORD = 40
 _MAX_TOKENS = 400  # of one part; its characters bound it too
 
-_Found = tuple[tuple[str, float], ...]  # terms of one word with the weights of their kinds
+
+_CACHED = 1 << 15  # words of each kind
+
+
+class _Term(NamedTuple):
+    """A term with the weight of its kind and its rarity."""
+
+    term: str
+    kind: float
+    rarity: float
+
+
+class _LatinWord(NamedTuple):
+    """A Latin word made plain, the phrases that may begin with it, and its terms where none does."""
+
+    plain: str
+    phrases: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    terms: tuple[_Term, ...]
+
+
+class _Lexicon(NamedTuple):
+    """The rules, and what they make of each word."""
+
+    rules: StoryRules
+    latin: Memo[_LatinWord]
+    korean: Memo[tuple[_Term, ...]]
+    numbers: Memo[tuple[_Term, ...]]  # "1,500 만": digits and unit
+    names: Memo[tuple[str, ...]]
+
+
+@lru_cache(maxsize=4)  # rules compare by identity
+def _lexicon(rules: StoryRules) -> _Lexicon:
+    lexicon = _Lexicon(
+        rules,
+        latin=Memo(lambda word: _latin_word(word, rules), _CACHED),
+        korean=Memo(lambda word: _korean_word(word, rules), _CACHED),
+        numbers=Memo(lambda number: _number_term(number, rules), _CACHED),
+        names=Memo(lambda surface: _name_words(surface, lexicon), _CACHED),
+    )
+    return lexicon
 
 
 def story_terms(
@@ -66,20 +107,19 @@ def story_terms(
     ``amounts`` have offsets into ``text``. Weights are rounded to four decimals. Work is bounded by the characters of
     title and lead, whatever the text is.
     """
-    weights = rules.weights
+    weights, lexicon = rules.weights, _lexicon(rules)
     head = _normal(title or "", weights.title_characters)
     lead = _normal(text, weights.lead_characters)
     if head and lead.startswith(head):
         lead = lead[len(head) :]
     counts: dict[str, list[float]] = {}  # term → frequency, kind weight, rarity
     for part, factor in ((head, weights.title_weight), (lead, 1.0)):
-        for term, kind in _scan(part, rules):
-            entry = counts.get(term)
-            if entry is None:
-                counts[term] = [factor, kind, rules.rarity(term)]
+        for term, kind, rarity in _scan(part, lexicon):
+            if term in counts:
+                counts[term][0] += factor
             else:
-                entry[0] += factor
-    _add_entities(head, lead, entities, counts, rules)
+                counts[term] = [factor, kind, rarity]
+    _add_entities(head, lead, entities, counts, lexicon)
     for amount in amounts:
         if amount.end <= weights.lead_characters:
             counts.setdefault(f"~{float(amount.value):.3g}", [1.0, weights.number, rules.unseen])
@@ -90,7 +130,11 @@ def story_terms(
         if kind
     ]
     scored.sort()
-    flat = ((term, round((-evidence) ** weights.flattening, 4)) for evidence, term in scored[: weights.count])
+    flattening = weights.flattening
+    # int() rounds to four decimals eight times as fast as round()
+    flat = [
+        (term, int((-evidence) ** flattening * 10_000 + 0.5) / 10_000) for evidence, term in scored[: weights.count]
+    ]
     return {term: weight for term, weight in flat if weight > 0.0}
 
 
@@ -100,96 +144,102 @@ def _normal(text: str, limit: int) -> str:
     if len(text) > limit:
         cut = part.rfind(" ")
         part = part[: cut if cut > limit // 2 else limit]
-    return _TAG.sub(" ", _DATELINE.sub("", part))
+    dateline = _DATELINE.match(part)
+    if dateline is not None:
+        part = part[dateline.end() :]
+    return _TAG.sub(" ", part) if "[" in part or "(" in part else part
 
 
-def _scan(text: str, rules: StoryRules) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    latin: list[tuple[str, bool]] = []  # a run of Latin words, for phrases: (lower-case word, all capitals)
-    weights = rules.weights
-    for number, match in enumerate(_TOKEN.finditer(text)):
-        if number >= _MAX_TOKENS:
-            break
-        kind = match.lastgroup
-        if match["latin"] is not None:
-            word = match["latin"]
-            latin.append((plain_word(word), word.isupper()))
-            if match["after"] is None:
-                continue
-            after = match["after"]
-            if after not in rules.particles.endings:
-                _flush(latin, rules, found)
-                found.extend(_korean_word(after, rules))
+def _scan(text: str, lexicon: _Lexicon) -> list[_Term]:
+    found: list[_Term] = []
+    latin: list[str] = []  # a run of Latin words, for phrases
+    rules = lexicon.rules
+    endings = rules.particles.endings
+    for digits, unit, word, after, hangul, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
+        if word:
+            latin.append(word)
+            if after and after not in endings:
+                _flush(latin, lexicon, found)
+                found += lexicon.korean[after]
             continue
         if latin:
-            _flush(latin, rules, found)
-        if kind == "hangul":
-            found.extend(_korean_word(match["hangul"], rules))
-        elif kind == "han":
-            found.append((match["han"][:_LONGEST_WORD], weights.word))
+            _flush(latin, lexicon, found)
+        if hangul:
+            found += lexicon.korean[hangul]
+        elif han:
+            term = han[:_LONGEST_WORD]
+            found.append(_Term(term, rules.weights.word, rules.rarity(term)))
         else:
-            value = _number(match["number"], match["unit"] or "")
-            if value:
-                found.append((value, weights.number))
-            unit = match["unit"] or ""
+            found += lexicon.numbers[f"{digits} {unit}"]
             if len(unit) > 2 and not unit.startswith(_COUNTED):
                 if _HANGUL_FIRST <= unit[0] <= _HANGUL_LAST:
-                    found.extend(_korean_word(unit, rules))
+                    found += lexicon.korean[unit]
                 else:
-                    latin.append((plain_word(unit), unit.isupper()))
+                    latin.append(unit)
     if latin:
-        _flush(latin, rules, found)
+        _flush(latin, lexicon, found)
     return found
 
 
-def _flush(latin: list[tuple[str, bool]], rules: StoryRules, found: list[tuple[str, float]]) -> None:
-    """Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
-    weights = rules.weights
+def _flush(latin: list[str], lexicon: _Lexicon, found: list[_Term]) -> None:
+    """_Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
     at, count = 0, len(latin)
     while at < count:
-        word, capitals = latin[at]
+        plain, phrases, terms = lexicon.latin[latin[at]]
         step = 1
-        phrases = rules.english.get(word)
-        hit: tuple[str, ...] = ()
-        if phrases is not None and (capitals or word not in rules.uppercase):
-            for rest, ids in phrases:
-                size = len(rest)
-                if all(at + 1 + k < count and latin[at + 1 + k][0] == rest[k] for k in range(size)):
-                    hit, step = ids, size + 1
-                    break
-        if hit:
-            found.extend((term, weights.entity if term[0] == "@" else weights.concept) for term in hit)
-            found.append((stem_english(" ".join(w for w, _ in latin[at : at + step])), weights.surface))
-        elif len(word) > 1 and word not in rules.stop_english:
-            found.append((stem_english(word), weights.word))
+        for rest, ids in phrases:
+            size = len(rest)
+            if at + size < count and all(lexicon.latin[latin[at + 1 + k]][0] == rest[k] for k in range(size)):
+                step = size + 1
+                terms = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
+                break
+        found += terms
         at += step
     latin.clear()
 
 
-@lru_cache(maxsize=1 << 15)  # the words of news repeat; rules compare by identity
-def _korean_word(word: str, rules: StoryRules) -> _Found:
-    """Terms of one run of Hangul."""
+def _latin_word(word: str, rules: StoryRules) -> _LatinWord:
+    plain = plain_word(word)
+    phrases = rules.english.get(plain, ()) if word.isupper() or plain not in rules.uppercase else ()
+    if len(plain) < 2 or plain in rules.stop_english:
+        return _LatinWord(plain, phrases, ())
+    term = stem_english(plain)
+    return _LatinWord(plain, phrases, (_Term(term, rules.weights.word, rules.rarity(term)),))
+
+
+def _named(ids: Iterable[str], surface: str, rules: StoryRules) -> tuple[_Term, ...]:
+    """The terms of entities and concepts, and of the words that name them."""
+    weights = rules.weights
+    kinds = [_Term(term, weights.entity if term[0] == "@" else weights.concept, rules.rarity(term)) for term in ids]
+    return (*kinds, _Term(surface, weights.surface, rules.rarity(surface)))
+
+
+def _korean_word(word: str, rules: StoryRules) -> tuple[_Term, ...]:
+    """_Terms of one run of Hangul."""
     weights = rules.weights
     word = word[:_LONGEST_WORD]
     noun = rules.particles.strip_particle(word)
     ids = _concepts_of(word, noun, rules)
     if ids:
-        kinds = tuple((term, weights.entity if term[0] == "@" else weights.concept) for term in ids)
-        return (*kinds, (noun[:6], weights.surface))
+        return _named(ids, noun[:6], rules)
     if word in rules.stop_korean or noun in rules.stop_korean:
         return ()
     base = rules.ending.sub("", noun) or noun
     if len(base) < 2 or base in rules.stop_korean:
         return ()
     if base in rules.korean:
-        return (
-            *((t, weights.entity if t[0] == "@" else weights.concept) for t in rules.korean[base]),
-            (base[:6], weights.surface),
-        )
-    terms = [(base, weights.word)]
+        return _named(rules.korean[base], base[:6], rules)
+    terms = [_Term(base, weights.word, rules.rarity(base))]
     if len(base) >= 3:
-        terms += [(f"#{base[k : k + 2]}", weights.bigram) for k in range(len(base) - 1)]
+        bigrams = [f"#{base[k : k + 2]}" for k in range(len(base) - 1)]
+        terms += [_Term(bigram, weights.bigram, rules.rarity(bigram)) for bigram in bigrams]
     return tuple(terms)
+
+
+def _number_term(number: str, rules: StoryRules) -> tuple[_Term, ...]:
+    digits, _, unit = number.partition(" ")
+    term = _number(digits, unit)
+    return (_Term(term, rules.weights.number, rules.rarity(term)),) if term else ()
 
 
 def _concepts_of(word: str, noun: str, rules: StoryRules) -> tuple[str, ...]:
@@ -225,9 +275,10 @@ def _number(digits: str, unit: str) -> str | None:
 
 
 def _add_entities(
-    head: str, lead: str, entities: Iterable[Entity], counts: dict[str, list[float]], rules: StoryRules
+    head: str, lead: str, entities: Iterable[Entity], counts: dict[str, list[float]], lexicon: _Lexicon
 ) -> None:
     """Add a term for each entity named in title or lead; the words that name it then weigh as a surface does."""
+    rules = lexicon.rules
     weights = rules.weights
     for entity in entities:
         frequency = 0.0
@@ -240,7 +291,7 @@ def _add_entities(
         term = f"@{entity.id}"
         rarity = rules.rarity(term)
         for surface in entity.surfaces:
-            named = _name_words(surface, rules)
+            named = lexicon.names[surface]
             for word in named:
                 if word in counts:
                     counts[word][1] = min(counts[word][1], weights.surface)
@@ -249,10 +300,9 @@ def _add_entities(
         counts[term] = [frequency, weights.entity, rarity]
 
 
-@lru_cache(maxsize=1 << 14)
-def _name_words(surface: str, rules: StoryRules) -> tuple[str, ...]:
+def _name_words(surface: str, lexicon: _Lexicon) -> tuple[str, ...]:
     """The plain words of a name, as `_scan` finds them."""
-    return tuple(term for term, _ in _scan(surface, rules) if term[0] not in "@=#~")
+    return tuple(term for term, _, _ in _scan(surface, lexicon) if term[0] not in "@=#~")
 
 
 def _add_pairs(counts: dict[str, list[float]], rules: StoryRules) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from newsmill import events
@@ -28,6 +29,9 @@ _WIDEST = 30.0  # log-odds beyond this are all the same
 _MODEL_CHARACTERS = 400  # the model learned from titles and leads of this length; on longer texts it has less say
 _TERM_VALUE = 0.7  # of a term as a feature: two of them together have length 1
 _DIGITS = 4  # of a score: enough to rank by, few enough to read
+
+
+_fold_term = lru_cache(maxsize=1 << 13)(fold)
 
 
 class TermTrace(NamedTuple):
@@ -201,7 +205,7 @@ def _features(sums: list[_Sum], rules: ThemeRules, themes: tuple[str, ...]) -> t
         seen: set[str] = set()
         for term in total.terms:
             if term.zone != "body":
-                surface = fold(term.surface)
+                surface = _fold_term(term.surface)
                 for key in (f"term {theme.id} {surface}", f"{term.zone} {theme.id} {surface}"):
                     if key not in seen:
                         seen.add(key)

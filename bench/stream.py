@@ -1,0 +1,218 @@
+"""One log of prepared articles, 40 % of them copies → is dedupe's answer the same however it is run, and what it costs.
+
+The same records are written below two prefixes. One worker reads the first log in peace; of the second, two workers
+take turns under kill -9. Then news.unique and news.duplicate are compared byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka.structs import TopicPartition
+
+from bench.articles import make_articles
+from newsmill import kafka
+from newsmill.cli.ledger import read_counts
+from newsmill.core.prepare import Prepare
+from newsmill.core.rulebook import load_rulebook
+from newsmill.core.stage import Record
+from newsmill.core.themes import ThemeRules
+from newsmill.settings import load_settings
+from newsmill.topic_admin import create_topics
+from newsmill.topics import registry
+from newsmill.transport.stage import context_of
+
+__all__ = ["StreamResult", "run_stream"]
+
+_COPIES = 0.4
+_BACK = 5000  # a copy repeats one of so many articles before it
+_KILLS = 5
+_DEADLINE_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """``same``: both runs wrote the same bytes in the same order. ``mib``: resident memory of the undisturbed worker
+    process when it was done, and ``idle_mib`` before its first record."""
+
+    articles: int
+    unique: int
+    duplicate: int
+    per_second: float
+    idle_mib: float
+    mib: float
+    kills: int
+    killed_seconds: float
+    same: bool
+
+
+def _with_copies(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Raw articles; two of five repeat an earlier one: the same, shortened, or under a byline."""
+    rng = random.Random(seed)
+    recent: list[dict[str, Any]] = []
+    originals = make_articles(count, seed)
+    for number in range(count):
+        if recent and rng.random() < _COPIES:
+            body = rng.choice(recent)["body"]
+            match rng.randrange(3):
+                case 0:
+                    body = body[: int(len(body) * rng.uniform(0.55, 0.8))]
+                case 1:
+                    body = f"(Harbour Wire) {body}\n\nThis story was supplied by the Harbour Wire."
+            yield {"url": f"https://copies{number % 31}.example/{number}", "title": f"Notice {number}", "body": body}
+            continue
+        article = next(originals)
+        recent.append(article)
+        del recent[:-_BACK]
+        yield article
+
+
+class _Mill:
+    """One prefix: its log of prepared articles, its workers, its outputs."""
+
+    def __init__(self, servers: str, folder: Path) -> None:
+        self.prefix = f"stream{secrets.token_hex(3)}."
+        self.settings = load_settings(bootstrap_servers=servers, topic_prefix=self.prefix)
+        self.topics = registry(ThemeRules.from_rulebook(load_rulebook()).themes, self.settings)
+        self.folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def name(self, short: str) -> str:
+        return self.prefix + self.topics[short].name
+
+    async def create(self) -> None:
+        async with kafka.admin_client(self.settings) as admin:
+            await create_topics(admin, self.topics, self.settings)
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            "NEWSMILL_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "NEWSMILL_TOPIC_PREFIX": self.prefix,
+        }
+        with (self.folder / f"{self.prefix}{len(self.workers)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "newsmill.cli", "worker", "--stages", "dedupe", "--metrics-port", "0"],
+                env=environment, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self.workers.append(process)
+        return process
+
+    async def processed(self) -> int:
+        return sum((await read_counts(self.settings)).get("dedupe", {}).values())
+
+    async def until(self, count: int) -> float:
+        """Wait until so many records are committed; the seconds that took."""
+        began = time.monotonic()
+        while await self.processed() < count:
+            if time.monotonic() - began > _DEADLINE_SECONDS:
+                raise TimeoutError(f"not {count} records within {_DEADLINE_SECONDS:g} s; logs in {self.folder}")
+            await asyncio.sleep(0.1)
+        return time.monotonic() - began
+
+    async def digests(self, short: str) -> tuple[int, list[str]]:
+        """Records of a topic, and a digest of each partition's keys, values, times and headers in their order."""
+        partitions = [TopicPartition(self.name(short), n) for n in range(self.topics[short].partitions)]
+        found = {tp: hashlib.blake2b() for tp in partitions}
+        count = 0
+        async with kafka.consumer(self.settings) as client:
+            async for tp, records in kafka.read_range(client, partitions):
+                for record in records:
+                    found[tp].update(repr((record.key, record.value, record.timestamp, record.headers)).encode())
+                    count += 1
+        return count, [found[tp].hexdigest() for tp in partitions]
+
+
+def _resident_mib(group: int) -> float:
+    """Memory of the largest process of a process group."""
+    most = 0
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if os.getpgid(int(folder.name)) == group:
+                    most = max(most, int((folder / "statm").read_text("ascii").split()[1]))
+            except OSError:  # it ended meanwhile
+                continue
+    return most * resource.getpagesize() / (1 << 20)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+async def _publish(mills: list[_Mill], count: int) -> None:
+    prepare = Prepare(context_of(mills[0].settings), load_rulebook())
+    at = int(time.time() * 1000) - count  # within the topic's retention
+    async with kafka.producer(mills[0].settings, linger_ms=20) as producer:
+        for offset, article in enumerate(_with_copies(count, seed=7)):
+            raw = Record("news.raw.v1", 0, offset, at + offset, None, orjson.dumps(article), ())
+            for output in prepare(raw, None).outputs:
+                for mill in mills:
+                    await producer.send(
+                        mill.name("prepared"), output.value, key=output.key, timestamp_ms=output.time_ms, partition=0
+                    )
+        await producer.flush()
+
+
+async def _in_peace(mill: _Mill, count: int) -> tuple[float, float, float]:
+    """Records a second between the first transaction and the last, and memory before and after."""
+    worker = mill.worker()
+    idle = 0.0
+    while not (first := await mill.processed()):
+        idle = max(idle, _resident_mib(worker.pid))
+        if worker.poll() is not None:
+            raise RuntimeError(f"the worker ended with {worker.returncode}; logs in {mill.folder}")
+        await asyncio.sleep(0.05)
+    seconds = await mill.until(count)
+    memory = _resident_mib(worker.pid)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(60)
+    return (count - first) / max(seconds, 0.001), idle, memory
+
+
+async def _under_kills(mill: _Mill, count: int) -> float:
+    """Two workers of which one has the partition; again and again one is killed and another one started."""
+    began = time.monotonic()
+    pair = [mill.worker(), mill.worker()]
+    for turn, place in zip(range(1, _KILLS + 1), cycle((0, 1)), strict=False):
+        await mill.until(count * turn // (_KILLS + 1))
+        _kill(pair[place])
+        pair[place] = mill.worker()
+    await mill.until(count)
+    return time.monotonic() - began
+
+
+async def run_stream(servers: str, count: int = 100_000) -> StreamResult:
+    """Write the log twice, work both off, compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        peace, war = mills = [_Mill(servers, Path(folder)) for _ in range(2)]
+        try:
+            for mill in mills:
+                await mill.create()
+            await _publish(mills, count)
+            per_second, idle, memory = await _in_peace(peace, count)
+            seconds = await _under_kills(war, count)
+            outputs = [[await mill.digests(short) for short in ("unique", "duplicate")] for mill in mills]
+        finally:
+            for mill in mills:
+                for process in mill.workers:
+                    _kill(process)
+    (unique, _), (duplicate, _) = outputs[0]
+    return StreamResult(count, unique, duplicate, per_second, idle, memory, _KILLS, seconds, outputs[0] == outputs[1])
