@@ -5,6 +5,7 @@ from newsmill.transport.marker import Marker, Place
 from newsmill.transport.shell import StageShell
 from newsmill.transport.stage import Stage, context_of
 from newsmill.transport.transaction import TransactionFailed, Writer
+from newsmill.transport.watch import watch_event_loop, watch_lag
 
 __all__ = [
     "Batch",
@@ -16,4 +17,6 @@ __all__ = [
     "TransactionFailed",
     "Writer",
     "context_of",
+    "watch_event_loop",
+    "watch_lag",
 ]

@@ -21,7 +21,7 @@ import orjson
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.core.stage import Context, Record, State
+from newsmill.core.stage import Context, Facts, Record, State
 from newsmill.core.times import format_utc
 from newsmill.errors import NewsmillError, Reason, Refused, StateMismatch, UnreadableFormat
 from newsmill.events import LedgerEntry, Outcome
@@ -125,6 +125,23 @@ class StageShell:
         # Faust cancels the agent at a rebalance; a transaction under way must end first
         await asyncio.shield(task)
 
+    def places(self) -> list[tuple[TopicPartition, int | None]]:
+        """Where each assigned partition stands: the next offset to work on, None before any is known.
+
+        Past transaction markers, if nothing waits before them. Reads plain values only: any thread may ask.
+        """
+        if self.app is None:
+            return []
+        standing = []
+        for part in list(self._partitions.values()):
+            tp = TopicPartition(self.source, part.number)
+            due = part.next_offset
+            delivered, position = self._consumer._thread.standing(tp)
+            if position is not None and (delivered is None or (due is not None and due >= delivered)):
+                due = max(due or 0, position)
+            standing.append((tp, due))
+        return standing
+
     # ---- rebalance --------------------------------------------------------------------------------------------
 
     async def before_revoked(self) -> None:
@@ -175,7 +192,7 @@ class StageShell:
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
         self._paused = False
-        self.metrics.assigned(self.stage.name, len(self._partitions))
+        self.metrics.assigned(self.stage.name, sorted(self._partitions))
         log.info("%s: partitions %s assigned", self.stage.name, sorted(self._partitions) or "none")
         settled = asyncio.create_task(self._settle_positions(sorted(partitions)))
         for part in self._partitions.values():
@@ -222,7 +239,7 @@ class StageShell:
                     part.state = part.kept[1]
                 else:
                     part.state = await self._rebuild(part.number, committed)
-                    self.metrics.rebuilt(self.stage.name, time.monotonic() - started)
+                    self.metrics.rebuilt(self.stage.name, part.number, time.monotonic() - started)
                 self.metrics.state(self.stage.name, part.number, part.state)
             part.kept = None
             part.next_offset = committed
@@ -315,6 +332,8 @@ class StageShell:
         counts: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         raw_times: list[int] = []
+        facts: list[Facts] = []
+        telling = log.isEnabledFor(logging.DEBUG)
         state_topic = self._names[stage.state_topic] if stage.state_topic is not None else ""
         for raw in records:
             record = _record(raw)
@@ -347,6 +366,11 @@ class StageShell:
                     items.append((state_topic, part.number, change.key, change.value, record.timestamp, []))
             counts[result.outcome] += 1
             items.extend(outputs)
+            if result.facts is not None:
+                facts.append(result.facts)
+                if telling:
+                    log.debug("%s: %s-%d offset %d: article %s is %s", stage.name, record.topic, record.partition,
+                              record.offset, result.facts.article, result.outcome.value)  # fmt: skip
             if stage.reports_latency and result.raw_time_ms is not None:
                 raw_times.append(result.raw_time_ms)
         self.marker.clear()
@@ -358,9 +382,8 @@ class StageShell:
         source = TopicPartition(self.source, part.number)
         await part.writer.commit(items, self.group, source, next_offset)
         part.next_offset = next_offset
-        self.metrics.batch(
-            stage.name, counts, reasons, worked, time.perf_counter() - began, raw_times, records[-1].timestamp
-        )
+        total = time.perf_counter() - began
+        self.metrics.batch(stage.name, counts, reasons, worked, total, records[-1].timestamp, raw_times, facts)
         if part.state is not None:
             self.metrics.state(stage.name, part.number, part.state)
 

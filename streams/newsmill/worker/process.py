@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +30,8 @@ from newsmill.logs import configure_logs  # noqa: E402
 from newsmill.metrics import Metrics, serve_metrics  # noqa: E402
 from newsmill.settings import Settings  # noqa: E402
 from newsmill.topics import registry, theme_topic  # noqa: E402
-from newsmill.transport import Marker, StageShell, context_of  # noqa: E402
+from newsmill.transport import Marker, StageShell, TransactionFailed, context_of, watch_event_loop, watch_lag  # noqa: E402
+from newsmill.worker.carried import Carried  # noqa: E402
 from newsmill.worker.plan import EXIT_AGAIN, ProcessPlan, load_factory  # noqa: E402
 
 log = logging.getLogger("newsmill.worker")
@@ -65,17 +67,28 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     themes = sorted({sink[6:] for stage in stages for sink in stage.sinks if sink.startswith("theme.")})
     topics = registry(themes, settings)
     assert all(topics[f"theme.{theme}"].name == theme_topic(theme) for theme in themes)
-    metrics = Metrics()
+    groups = {name.casefold(): group for group, names in settings.metrics_source_groups.items() for name in names}
+    metrics = Metrics("live", themes, groups)
+    metrics.expect(stage.name for stage in stages)
     metrics.build.labels(__version__, rulebook.version).set(1)
     marker = Marker(Path(plan.marker), tuple(stage.name for stage in stages))
+    kept = Path(f"{plan.marker}.carried")
+    carried = Carried.begin(kept, metrics)
+
+    def end(stage: str, error: BaseException) -> NoReturn:
+        if isinstance(error, TransactionFailed):
+            carried.fail(kept, stage)
+        _end(error)
+
     shells = [
         StageShell(
-            stage, settings, context_of(settings), topics, metrics, marker, _end,
+            stage, settings, context_of(settings), topics, metrics, marker, partial(end, stage.name),
             frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
         )
         for stage in stages
     ]  # fmt: skip
     if plan.metrics_port is not None:
+        watch_lag(shells, settings, metrics)
         serve_metrics(metrics, settings.metrics_host, plan.metrics_port, lambda: all(shell.ready for shell in shells))
     await kafka.wait_for_broker(settings, seconds=20)
     apps = [build_app(shell, settings, f"{plan.instance}-{shell.stage.name}") for shell in shells]
@@ -90,10 +103,12 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 50)
     crashed = [asyncio.create_task(app._crashed.wait()) for app in apps]
     stopping = asyncio.create_task(stop.wait())
+    lateness = asyncio.create_task(watch_event_loop(metrics))
     done, _ = await asyncio.wait({stopping, *crashed}, return_when=asyncio.FIRST_COMPLETED)
     if stopping not in done:
         reason = next((app.crash_reason for app in apps if app.crash_reason is not None), None)
         _end(reason or RuntimeError("a Faust app crashed and gave no reason"))
+    lateness.cancel()
     await asyncio.gather(*(shell.drain() for shell in shells))
     log.info("stopping: every batch in hand is committed")
     try:
