@@ -95,7 +95,7 @@ class Metrics:
             "news_consumer_lag_failures", "Times that the broker did not answer when asked for the lag.", **make
         )
         self.retention = Gauge(
-            "news_topic_retention_seconds", "How long an input topic keeps its records.", ["topic"], **make
+            "news_topic_retention_seconds", "How long an input topic keeps its records.", ["stage", "topic"], **make
         )
         self.partitions = Gauge("news_consumer_assigned_partitions", "Partitions held.", by_stage, **make)
         self.rebalances = Counter("news_consumer_rebalances", "Assignments received.", by_stage, **make)

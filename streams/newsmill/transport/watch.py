@@ -32,7 +32,7 @@ def watch_lag(shells: Sequence[StageShell], settings: Settings, metrics: Metrics
     for shell in shells:
         retention = shell.topics[shell.stage.source].retention_ms
         if retention > 0:
-            metrics.retention.labels(shell.source).set(retention / 1000)
+            metrics.retention.labels(shell.stage.name, shell.source).set(retention / 1000)
     thread = threading.Thread(target=lambda: asyncio.run(_watch(shells, settings, metrics)), name="lag", daemon=True)
     thread.start()
 
