@@ -1,4 +1,4 @@
-"""The boards of boards.py → ops/grafana/dashboards/*.json. Run it after a change: ``python ops/grafana/build.py``.
+"""The boards of boards/ → ops/grafana/dashboards/*.json. Run it after a change: ``python ops/grafana/build.py``.
 
 A test regenerates the files and compares. The data source is a variable, so any Grafana can import them.
 """

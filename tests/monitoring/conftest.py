@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parents[1])]  # the harness of a pipeline; bench's articles
+ROOT = HERE.parents[1]
+# the harness of a pipeline, bench's articles, the preview of the boards
+sys.path[:0] = [str(HERE.parent / "integration"), str(ROOT), str(ROOT / "ops/grafana")]
 
 
 @pytest.fixture(scope="session", autouse=True)

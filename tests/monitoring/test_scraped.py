@@ -19,6 +19,7 @@ import orjson
 import pytest
 from bench.articles import make_articles
 from harness import Mill
+from preview import preview
 from prometheus_server import ROOT, Prometheus
 
 from newsmill import kafka
@@ -138,6 +139,11 @@ def test_every_panel_shows_data_while_articles_flow(scene: Scene) -> None:
             "query_exemplars", query="news_pipeline_latency_seconds_bucket", start=time.time() - 60, end=time.time()
         )
         raws = {one["labels"]["raw"] for series in exemplars for one in series["exemplars"]}
+        page = preview(scene.prometheus.url, 0.5, 10)
+        assert page.count("no data") == 0
+        assert page.count('class="panel"') == len({(board, title) for board, title, _ in targets()})
+        if path := os.environ.get("NEWSMILL_TEST_PREVIEW"):  # to look at
+            Path(path).write_text(page, "utf-8")
         assert raws, "exemplars survive the scrape"
         assert all(raw.startswith(f"{scene.mill.name('raw')}-") for raw in raws)
     finally:
