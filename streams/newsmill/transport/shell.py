@@ -353,7 +353,8 @@ class StageShell:
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 log.warning("%s: offset %d: %s at %s:%d", stage.name, record.offset, type(error).__name__,
-                            where.filename.rsplit("/", 1)[-1], where.lineno, exc_info=error)  # fmt: skip
+                            where.filename.rsplit("/", 1)[-1], where.lineno,
+                            exc_info=error if telling else None)  # fmt: skip  # its message may quote the article
                 counts[Outcome.DEAD_LETTER] += 1
                 reasons[Reason.PROCESSING_ERROR] += 1
                 detail = f"{type(error).__name__} at {where.name}:{where.lineno}"
@@ -369,8 +370,7 @@ class StageShell:
             if result.facts is not None:
                 facts.append(result.facts)
                 if telling:
-                    log.debug("%s: %s-%d offset %d: article %s is %s", stage.name, record.topic, record.partition,
-                              record.offset, result.facts.article, result.outcome.value)  # fmt: skip
+                    self._tell(record, result.facts.article, result.outcome)
             if stage.reports_latency and result.raw_time_ms is not None:
                 raw_times.append(result.raw_time_ms)
         self.marker.clear()
@@ -386,6 +386,13 @@ class StageShell:
         self.metrics.batch(stage.name, counts, reasons, worked, total, records[-1].timestamp, raw_times, facts)
         if part.state is not None:
             self.metrics.state(stage.name, part.number, part.state)
+
+    def _tell(self, record: Record, article: str, outcome: Outcome) -> None:
+        """One debug line an article and stage: its way can be followed by its id."""
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        fields = {"stage": self.stage.name, "article": article, "outcome": outcome.value, **place}
+        log.debug("%s: article %s is %s (%s-%d offset %d)", self.stage.name, article, outcome.value, *place.values(),
+                  extra=fields)  # fmt: skip
 
     def _item(self, output: Any) -> Item:
         size = len(output.key) + (len(output.value) if output.value is not None else 0)
