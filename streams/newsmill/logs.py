@@ -26,14 +26,15 @@ _FIELDS = ("stage", "article", "outcome", "topic", "partition", "offset")
 
 
 class _RateLimit(logging.Filter):
-    """Lets a complaint (a message format of one logger, at warning or above) pass a few times a minute."""
+    """Lets a complaint, or any line of a library, pass a few times a minute; alike: same logger, same format."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
+        own = record.name.startswith("newsmill.") and record.name not in _LIBRARIES
+        if own and record.levelno < logging.WARNING:
             return True
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()

@@ -74,7 +74,7 @@ class Scene:
         (folder / "hang").mkdir()
         settings: dict[str, Any] = {"metrics_lag_seconds": 0.5}
         groups = orjson.dumps(GROUPS).decode()
-        self.mill = Mill(bootstrap, prefix, folder, **settings)
+        self.mill = Mill(bootstrap, prefix, folder, **settings, log_level="debug")
         self.hanging = Mill(bootstrap, f"{prefix}hang.", folder / "hang", **settings)
         self.hanging.env["PYTHONPATH"] = str(HERE)
         self.mill.env["NEWSMILL_METRICS_SOURCE_GROUPS"] = groups
@@ -173,6 +173,20 @@ def test_counts_agree_with_the_ledger(scene: Scene) -> None:
     scene.prometheus.wait(agree, "metrics to agree with the ledger", 20)
     lag = 'sum(news_consumer_lag_records{group=~".*newsmill-.*"})'
     scene.prometheus.wait(lambda: scene.prometheus.query(lag)[0]["value"][1] == "0", "no lag: markers are none", 20)
+
+
+@pytest.mark.timeout(30)
+def test_an_article_is_followed_by_its_id_and_never_quoted(scene: Scene) -> None:
+    lines = [orjson.loads(line) for line in scene.mill.logs().splitlines() if '"article"' in line]
+    events = [event.json for event in scene.mill.read("enriched")[:50]]
+    ways: dict[str, list[tuple[str, str]]] = {}
+    for line in lines:
+        ways.setdefault(line["article"], []).append((line["stage"], line["outcome"]))
+    for event in events:
+        way = [("prepare", "ok"), ("dedupe", event["verdict"]), ("enrich", "ok"), ("stories", "ok")]
+        assert ways[event["id"]] == way
+    logs = scene.mill.logs()
+    assert not [event["id"] for event in events if event["text"][:40] in logs or event["title"] in logs]
 
 
 @pytest.mark.timeout(60)
