@@ -71,7 +71,7 @@ STAGES = Board(
                 Panel(
                     "lines",
                     "Time to drain",
-                    "Lag divided by the rate; nothing is drawn while nothing waits.",
+                    "Lag divided by the rate; 0 while nothing waits.",
                     "s",
                     ((f"({LAG} > 0) / {rate('news_stage_events_total', 'stage')} or {LAG} == 0", "{{stage}}"),),
                 ),
