@@ -1,4 +1,4 @@
-"""``python -m bench [transport|latency|stages|growth|metrics]``: tables to the terminal, figures to bench/results/."""
+"""``python -m bench [transport|latency|stages|growth|metrics|soak]``: tables and figures, also to bench/results/."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.metrics import measure_counting
+from bench.soak import run_soak
 from bench.stages import StageCost, measure_growth, measure_stages
 from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "metrics")
+SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="length of a latency run")
     parser.add_argument("--rate", type=int, default=50, help="records a second in a latency run")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each transport candidate; the median counts")
+    parser.add_argument("--articles", type=int, default=20_000, help="articles of the soak")
     arguments = parser.parse_args()
     sections = arguments.sections or list(SECTIONS)
     if wrong := sorted(set(sections) - set(SECTIONS)):
@@ -79,7 +81,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "metrics"} & set(sections):
+        if {"transport", "latency", "metrics", "soak"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -105,6 +107,11 @@ def main() -> None:
                 if "whole" not in candidate
             ]
             _table("one hop, milliseconds", results["latency"])
+        if "soak" in sections:
+            soak = asyncio.run(run_soak(servers, arguments.articles))
+            results["soak"] = asdict(soak)
+            recovery = ", ".join(f"{seconds:.1f}" for seconds in soak.recovery_seconds)
+            _table("all stages under faults", [asdict(soak) | {"recovery_seconds": recovery}])
     if "stages" in sections:
         results["stages"] = [asdict(cost) for cost in measure_stages(1000)]
         _table("CPU an article", results["stages"])

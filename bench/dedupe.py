@@ -1,4 +1,4 @@
-"""What dedupe costs: ``python bench/dedupe.py [ENTRIES ...]`` prints CPU microseconds, bytes and seconds.
+"""What dedupe costs: ``python -m bench.dedupe [ENTRIES ...]`` prints CPU microseconds, bytes and seconds.
 
 CPU time of this process, medians of slices, so that a busy machine disturbs little. Sketches that fill the index are
 random; the articles that are timed are invented Korean and English texts of about 1.5 KB.
@@ -119,7 +119,7 @@ def measure(entries: int) -> None:
         state.index.add(Entry(number, b"x" * 16, b"x" * 16, number, value.level, 300, 0, n, 0, 0, value.hashes))
 
     added = microseconds(add, 2000)
-    size = state.nbytes / (entries - 4000)
+    size = state.index.nbytes / entries + (state.nbytes - state.index.nbytes) / state.ids
     index = state.index.nbytes / entries
     records = [record(f"{entries}-{n}", text, BEGIN_MS + entries + n) for n, text in enumerate(texts(1000, 3))]
     length = statistics.mean(len(r.value or b"") for r in records)
@@ -130,8 +130,8 @@ def measure(entries: int) -> None:
 
     call = microseconds(whole, 1000)
     print(
-        f"{entries:9,d} entries: find {found:.1f} + add {added:.1f} µs, {index:.0f} B an entry ({size:.0f} with its id); "
-        f"whole call with {length:,.0f} B of input {call:.0f} µs"
+        f"{entries:9,d} entries: find {found:.1f} + add {added:.1f} µs, {index:.0f} B an entry, "
+        f"{size - index:.0f} B an id; whole call with {length:,.0f} B of input {call:.0f} µs"
     )
     if log:
         fresh = stage.new_state()
@@ -139,17 +139,15 @@ def measure(entries: int) -> None:
         for key, value in log:
             fresh.load(key, value)
         fresh.loaded()
-        print(
-            f"{'':9s} rebuilt {fresh.entries:,} entries from {len(log):,} records in {time.process_time() - start:.1f} s"
-        )
+        seconds = time.process_time() - start
+        print(f"{'':9s} rebuilt {fresh.entries:,} entries from {len(log):,} records in {seconds:.1f} s")
 
 
 def main() -> None:
     """Measure the sizes of the command line, else 100,000 and 1,000,000 entries."""
     sample = texts(400, 5)
-    print(
-        f"sketch of {statistics.mean(len(t.encode()) for t in sample):.0f} B: {microseconds(lambda n: sketch(sample[n]), 400):.0f} µs"
-    )
+    length = statistics.mean(len(text.encode()) for text in sample)
+    print(f"sketch of {length:.0f} B: {microseconds(lambda n: sketch(sample[n]), 400):.0f} µs")
     for entries in map(int, sys.argv[1:] or ("100000", "1000000")):
         measure(entries)
 

@@ -65,7 +65,9 @@ def build_app(shell: StageShell, settings: Settings, instance: str) -> faust.App
         "heartbeat_interval_ms": settings.session_timeout_ms // 4,
         # a member that does not rejoin within this time is left behind; the batch in hand has 3 s to end
         "rebalance_timeout_ms": max(settings.session_timeout_ms, 10_000),
-        "max_poll_interval_ms": 300_000,
+        # The shell bounds the work of a batch itself; with a limit here, a long rebuild behind full buffers would make
+        # aiokafka leave the group and never come back.
+        "max_poll_interval_ms": 2**31 - 1,
         "request_timeout_ms": 20_000,
         "metadata_max_age_ms": 30_000,
     }

@@ -18,11 +18,11 @@ from newsmill.core.stage import Context
 from newsmill.core.stories import Stories, StoriesOptions
 from newsmill.core.themes import ThemeRules
 from newsmill.settings import Settings
+from newsmill.topics import STAGES
 from newsmill.transport import Stage, context_of
 
 __all__ = ["STAGES", "build_stages"]
 
-STAGES = ("prepare", "dedupe", "enrich", "stories")
 DAY_MS, MIB = 86_400_000, 1 << 20
 ID_DAYS = 90  # ids and versions outlive the sketch: a re-crawl after months is still known
 

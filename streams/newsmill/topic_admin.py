@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -13,7 +14,7 @@ from newsmill.errors import TopicError
 from newsmill.settings import Settings
 from newsmill.topics import Topic
 
-__all__ = ["TopicState", "check_topics", "create_topics", "topic_states"]
+__all__ = ["TopicState", "check_topics", "create_topics", "missing_topics", "topic_states"]
 
 
 class TopicState(NamedTuple):
@@ -51,7 +52,33 @@ async def create_topics(admin: AIOKafkaAdminClient, topics: Mapping[str, Topic],
         if code not in (0, TopicAlreadyExistsError.errno):
             detail = rest[0] if rest and rest[0] else for_code(code).__name__
             raise TopicError(f"topic {name} could not be created: {detail}")
-    return [topic.name for topic in new]
+    names = [topic.name for topic in new]
+    await _until_led(admin, names)
+    return names
+
+
+async def _until_led(admin: AIOKafkaAdminClient, names: list[str], seconds: float = 15) -> None:
+    """Wait until every partition has a leader: the controller answers before the brokers know."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        described = await admin.describe_topics(names)
+        if all(
+            entry["error_code"] == 0
+            and entry["partitions"]
+            and all(part["leader"] >= 0 for part in entry["partitions"])
+            for entry in described
+        ):
+            return
+        if loop.time() > deadline:
+            raise TopicError(f"the topics were created, but not every partition has a leader after {seconds:g} s")
+        await asyncio.sleep(0.05)
+
+
+async def missing_topics(admin: AIOKafkaAdminClient, topics: Iterable[Topic], settings: Settings) -> list[str]:
+    """Names of those topics that the broker does not have."""
+    there = set(await admin.list_topics())
+    return sorted(name for topic in topics if (name := settings.topic_prefix + topic.name) not in there)
 
 
 async def topic_states(admin: AIOKafkaAdminClient, topics: Mapping[str, Topic], settings: Settings) -> list[TopicState]:

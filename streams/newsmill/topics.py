@@ -22,10 +22,12 @@ from newsmill.events import (
 )
 from newsmill.settings import Settings
 
-__all__ = ["DEFAULT_THEMES", "TOPICS", "Topic", "archive_topic", "registry", "theme_topic"]
+__all__ = ["DEFAULT_THEMES", "STAGES", "TOPICS", "Topic", "archive_topic", "registry", "theme_topic"]
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
+# in the order of the flow; stages.py says what they do
+STAGES = ("prepare", "dedupe", "enrich", "stories")
 DEFAULT_THEMES = ("chips", "cloud", "industrial-ai")
 
 Scale = Literal["parallel", "ordered"]
@@ -95,6 +97,7 @@ def archive_topic(name: str, settings: Settings) -> Topic:
 def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None = None) -> dict[str, Topic]:
     """All topics by short name, for these themes and settings (defaults where None)."""
     settings = settings or Settings.model_construct()
+    shards = settings.dedupe_shards
     keep, wide = settings.retention_days * DAY_MS, settings.partitions
     letters = settings.deadletter_retention_days * DAY_MS
     by_article, by_story = "article id", "story id"
@@ -102,7 +105,7 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
         Topic("raw", "news.raw.v1", "any; canonical URL by `ingest`", (RawArticle,),
               "articles as scraped, in order of arrival", "delete", keep, wide, 8 * MIB, log_append_time=True),
         Topic("prepared", "news.prepared.v1", by_article, (Prepared,),
-              "clean articles with their sketch, in one order", "delete", 3 * DAY_MS, 1, internal=True),
+              "clean articles with their sketch, in one order", "delete", 3 * DAY_MS, shards, internal=True),
         Topic("unique", "news.unique.v1", by_article, (ArticleRecord,),
               "each article once: originals, updates and revisions", "delete", keep, wide),
         Topic("duplicate", "news.duplicate.v1", by_article, (Duplicate,),
@@ -124,7 +127,7 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
               "records that could not be processed: their bytes unchanged, the reason in headers",
               "delete", letters, wide, 9 * MIB),
         Topic("state.dedupe", "news.state.dedupe.v1", "state entry", (),
-              "the dedupe stage's state", "compact", -1, 1, internal=True, state=True),
+              "the dedupe stage's state", "compact", -1, shards, internal=True, state=True),
         Topic("state.stories", "news.state.stories.v1", "state entry", (),
               "the stories stage's state", "compact", -1, 1, internal=True, state=True),
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """A stage for transport tests: each record of news.raw goes to news.unique under its own key, with its bytes.
 
-Ordered like dedupe: it numbers what it has seen in a state, so that a doubled or lost record shows in the state, too.
+The ordered ones count each key in a state, as dedupe keeps its articles.
 Records whose value begins with ``!crash`` end the process natively; ``!fail`` raises. The ``slow`` stages work about
 half a millisecond a record in batches of 50, so that a kill falls into the middle of something.
 """
@@ -78,7 +78,7 @@ def parallel(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> 
 
 
 def paused(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> list[Stage]:
-    """The slow stage with 0.7 s between sending the offsets and committing: the window in which late fencing doubles."""
+    """The slow stage with 0.7 s between sending the offsets and committing, where late fencing doubles."""
     commit = AIOKafkaProducer.commit_transaction
 
     async def held(self: Any) -> None:

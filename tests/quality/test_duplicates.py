@@ -7,18 +7,17 @@ pairs within a group count. Run as a program for the whole table: ``python tests
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from copies import COPY_KINDS, Item, growing_reports, look_alikes, stream_of_copies
 
 from newsmill.core.dedupe import Dedupe, DedupeOptions
@@ -102,7 +101,8 @@ def links_of(prepared: Sequence[Prepared | None], dedupe: Dedupe) -> tuple[list[
     """What dedupe links, as pairs of positions, and its verdicts."""
     state: DedupeState = dedupe.new_state()
     where: dict[str, int] = {}
-    links, verdicts = [], []
+    links: list[tuple[int, int]] = []
+    verdicts: list[Outcome | None] = []
     for n, one in enumerate(prepared):
         if one is None:
             verdicts.append(None)
@@ -164,13 +164,14 @@ def score(items: Sequence[Item], links: Iterable[tuple[int, int]]) -> Score:
     )
 
 
-def real_articles(per_language: int | None = None) -> list[tuple[str, bool]]:
+@cache
+def real_articles() -> list[tuple[str, bool]]:
     """(text, Korean?) of the labelled articles, without those that are like another one already."""
     texts = []
     for name, korean in (("articles_ko.jsonl", True), ("articles_en.jsonl", False)):
         with (DATA / name).open(encoding="utf-8") as lines:
             rows = [json.loads(line)["text"] for line in lines]
-        texts += [(text, korean) for text in rows[:per_language]]
+        texts += [(text, korean) for text in rows]
     holders: dict[tuple[str, ...], list[int]] = {}
     grams = []
     for n, (text, _) in enumerate(texts):
@@ -189,8 +190,6 @@ def real_articles(per_language: int | None = None) -> list[tuple[str, bool]]:
 
 def invented_articles(count: int = 80) -> list[tuple[str, bool]]:
     """(text, Korean?) put together from invented words, so that the test means something without the real articles."""
-    import random
-
     rng = random.Random(20)
     syllables = list("가나다라마바사아자하고노도로모보소오조호구누두루무부수우주후")
     articles = []
@@ -210,7 +209,7 @@ def invented_articles(count: int = 80) -> list[tuple[str, bool]]:
 def datasketch_links(prepared: Sequence[Prepared | None], threshold: float) -> list[tuple[int, int]] | None:
     """The same texts by datasketch: MinHash of 128 permutations over word 3-grams, LSH at a Jaccard threshold."""
     try:
-        from datasketch import MinHash, MinHashLSH
+        from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
     except ImportError:
         return None
     lsh = MinHashLSH(threshold=threshold, num_perm=128)
@@ -228,15 +227,17 @@ def datasketch_links(prepared: Sequence[Prepared | None], threshold: float) -> l
 
 
 @needs_data
-@pytest.mark.parametrize("seed", [1, 2])
-def test_copies_of_real_articles(seed: int) -> None:
-    items = [*stream_of_copies(real_articles(), 500, seed), *look_alikes(60, seed)]
-    links, _ = links_of(prepare_items(items), new_dedupe())
-    result = score(items, links)
-    print(result)
-    assert result.f1 >= 0.993
-    assert not [pair for pair in result.wrong if LOOK_ALIKES & set(pair.split("/"))]
-    assert min(result.by_kind.values()) >= 0.97
+def test_copies_of_real_articles() -> None:
+    """Also when the index is as full as it can be: its capacity is the number of originals."""
+    items = [*stream_of_copies(real_articles(), 500, 1), *look_alikes(60, 1)]
+    prepared = prepare_items(items)
+    for max_entries, floor in ((20_000, 0.997), (3_200, 0.993)):
+        links, _ = links_of(prepared, new_dedupe(max_entries))
+        result = score(items, links)
+        print(max_entries, result)
+        assert result.f1 >= floor
+        assert not [pair for pair in result.wrong if LOOK_ALIKES & set(pair.split("/"))]
+        assert min(result.by_kind.values()) >= 0.97
 
 
 def test_copies_of_invented_articles() -> None:
@@ -250,14 +251,15 @@ def test_copies_of_invented_articles() -> None:
 @needs_data
 def test_the_wire_grows_into_updates() -> None:
     reports = growing_reports(real_articles(), 200, 4)
-    wrong: Counter[str] = Counter()
+    verdicts_of: Counter[str] = Counter()
     for report in reports:
         dedupe = new_dedupe(100)
         prepared = [prepared_text(item.kind, item.body, BEGIN_MS + n, item.title) for n, item in enumerate(report)]
         _, verdicts = links_of(prepared, dedupe)
-        wrong.update(f"{item.kind} {verdict}" for item, verdict in zip(report, verdicts, strict=True))
-    assert wrong["full update"] >= 0.98 * len(reports), wrong
-    assert wrong["bulletin update"] >= 0.8 * len(reports), wrong
+        verdicts_of.update(f"{item.kind} {verdict}" for item, verdict in zip(report, verdicts, strict=True))
+    assert verdicts_of["full update"] >= 0.98 * len(reports), verdicts_of
+    # a flash of four words (a headline) shares too little with its bulletin to be sure
+    assert verdicts_of["bulletin update"] >= 0.8 * len(reports), verdicts_of
 
 
 @needs_data

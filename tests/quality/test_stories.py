@@ -84,7 +84,7 @@ def story_item(at: int, row: dict[str, Any]) -> bytes:
     """The StoryItem of a labelled row, as enrich makes it. A title that is the whole text counts once."""
     title, language = row.get("title"), row.get("lang") or "en"
     text = row["text"] if row["text"] != title else ""
-    moment = datetime.fromisoformat(row["published"]).astimezone(UTC) if row.get("published") else datetime(2020, 1, 1, tzinfo=UTC)
+    moment = datetime.fromisoformat(row.get("published") or "2020-01-01T00:00:00Z").astimezone(UTC)
     entities = find_entities(title, text, ENTITIES)
     return orjson.dumps(
         {
@@ -139,10 +139,20 @@ def random_items(count: int) -> list[bytes]:
         words = {f"w{int(60_000 ** chance.random()) * 7 + chance.randrange(7)}" for _ in range(72)}
         terms = {word: round(chance.uniform(2, 12), 4) for word in sorted(words)[:64]}
         item = {
-            "format": 1, "kind": "item", "id": hashlib.md5(f"{at}".encode()).hexdigest(), "version": 1_900_000_000_000 + at * 4000,
-            "verdict": "original", "updates": None, "title": "t", "source": "s", "language": "en",
-            "published_at": "2030-03-17T17:46:40Z", "themes": [], "keywords": [], "terms": terms,
-        }  # fmt: skip
+            "format": 1,
+            "kind": "item",
+            "id": hashlib.md5(f"{at}".encode()).hexdigest(),
+            "version": 1_900_000_000_000 + at * 4000,
+            "verdict": "original",
+            "updates": None,
+            "title": "t",
+            "source": "s",
+            "language": "en",
+            "published_at": "2030-03-17T17:46:40Z",
+            "themes": [],
+            "keywords": [],
+            "terms": terms,
+        }
         values.append(orjson.dumps(item))
     return values
 
@@ -160,7 +170,8 @@ def test_scores_of_known_clusterings() -> None:
 @needs_data
 @pytest.mark.parametrize(
     ("name", "f1", "bcubed"),
-    [("stories.jsonl", F1_FLOOR_A, B3_FLOOR_A), ("stories_2.jsonl", F1_FLOOR_B, B3_FLOOR_B), ("stories_3.jsonl", F1_FLOOR_C, B3_FLOOR_C)],
+    # the first two were used to choose the thresholds, the third was not; measured 0.34/0.90, 0.39/0.91, 0.63/0.95
+    [("stories.jsonl", 0.32, 0.89), ("stories_2.jsonl", 0.36, 0.89), ("stories_3.jsonl", 0.58, 0.94)],
 )
 def test_stories_of_a_two_day_window(name: str, f1: float, bcubed: float) -> None:
     scores = score_window(name)
@@ -171,7 +182,7 @@ def test_stories_of_a_two_day_window(name: str, f1: float, bcubed: float) -> Non
 @needs_data
 def test_look_alike_events_of_ecbplus() -> None:
     scores = [score_ecbplus(seed) for seed in range(1, 6)]
-    assert sum(s.bcubed for s in scores) / 5 >= ECB_FLOOR, scores
+    assert sum(s.bcubed for s in scores) / 5 >= 0.82, scores
 
 
 def test_cost_of_an_item_among_twenty_thousand() -> None:

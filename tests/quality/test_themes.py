@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(
     not (DATA / "themes_more.jsonl").is_file(), reason="no labelled data beside the project"
 )
 
-# Half 1 was never read when the rules were written. Measured: rules 0.880, model trained on half 0 alone 0.891.
+# The errors of half 0 were read to improve the rules, those of half 1 never; but the first word list was written by
+# someone who had read all of themes.jsonl, so only themes_more.jsonl is wholly unseen. Measured on half 1: rules 0.881,
+# model trained on half 0 alone 0.894; on its items of themes_more.jsonl 0.870 and 0.886.
 RULES_FLOOR = 0.87
 MODEL_FLOOR = 0.885
 THEME_FLOOR = 0.84

@@ -184,6 +184,17 @@ def test_the_wire_grows() -> None:
     assert orjson.loads(early.outputs[0].value or b"")["duplicate_of"] == ident(1)
 
 
+def test_a_loose_copy_is_no_update_of_a_shortened_one() -> None:
+    run = Run()
+    words = text(1, 400).split()
+    run(1, " ".join(words[:160]))
+    run(2, " ".join(words))
+    loose = [w if n % 10 else "고친" for n, w in enumerate(words, 1)]
+    result = run(3, " ".join([*words[:160], *loose[160:]]))
+    assert result.outcome is Outcome.DUPLICATE
+    assert orjson.loads(result.outputs[0].value or b"")["duplicate_of"] == ident(2)
+
+
 def test_a_little_more_text_is_a_copy() -> None:
     run = Run()
     run(1, text(1, 200))
@@ -435,7 +446,7 @@ def compacted(log: Sequence[Change], rng: random.Random) -> list[Change]:
 def history(rng: random.Random, count: int) -> list[Record]:
     """Random records of few ids and texts, so that every verdict comes up, with gaps in time."""
     now = T0
-    out = []
+    out: list[Record] = []
     for _ in range(count):
         now += rng.choice((0, 1, 50, 4000, DAY // 50, DAY // 3 if rng.random() < 0.1 else 1))
         if out and rng.random() < 0.1:  # delivered or crawled again

@@ -16,6 +16,7 @@ BRIEFING = "\n".join(
     + [line for n in range(1, 6) for line in (f"{n}. 가람전자, {n}번째 공장 짓는다", f"- 핵심 요약: {PARAGRAPH}")]
     + ["[키워드 TOP 5]", "공장, 투자"]
 )
+CUT_OFF = "\n".join(BRIEFING.split("\n")[:9])  # the cleaner may have taken the end for a list of related articles
 HEADLINES = "\n".join(line for n in range(1, 7) for line in (f"{n}. Town {n} opens a new library", LONG))
 SECTIONS = "\n".join(
     ["[정치 뉴스]", PARAGRAPH, "[경제 뉴스]", PARAGRAPH]
@@ -38,6 +39,7 @@ TAGGED = "[단독] 시, 공원 넓힌다\n" + PARAGRAPH + "\n[사진=시청 제�
         ("맞춤형 경제 브리핑", BRIEFING),
         ("Morning briefing: six things to know", HEADLINES),
         (None, SECTIONS),
+        (None, CUT_OFF),
     ],
 )
 def test_digests(title: str | None, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,11 @@ def test_a_cited_source_is_no_subject() -> None:
     assert ids("뉴욕타임스 사옥에 새 카페가 문을 열었다.") == ["org:nyt"]
 
 
+def test_a_dateline_is_no_subject() -> None:
+    assert ids("(워싱턴·서울=가람뉴스) 공장이 부산에 섰다") == ["place:busan"]
+    assert ids("서울(수도)에서 열린 행사") == ["place:seoul"]
+
+
 def test_short_forms_of_korean_papers_only_in_korean() -> None:
     assert ids("MS 클라우드가 커졌다") == ["org:microsoft"]
     assert ids("She has MS and moved on") == []
@@ -125,6 +131,16 @@ def test_mentions_and_surfaces_over_title_and_text() -> None:
 
 def test_most_mentions_first_then_first_appearance() -> None:
     assert ids("구글, 애플, 테슬라, 애플") == ["org:apple", "org:google", "org:tesla"]
+
+
+@pytest.mark.parametrize("piece", ["中", "(서울=", "서울·", "Reuters ", "Cook ", "삼성전자의", "([【"])
+def test_hostile_repeats_take_linear_time(piece: str) -> None:
+    times = []
+    for size in (10_000, 40_000):
+        start = time.process_time()
+        find_entities(None, piece * size, RULES)
+        times.append(time.process_time() - start)
+    assert times[1] < 12 * times[0] + 0.2  # four times the text; quadratic would be 16 times
 
 
 def test_nothing_in_nothing() -> None:

@@ -120,6 +120,7 @@ def test_visit_counters_are_no_numbers_and_no_words() -> None:
     for before, after in (("조회수 1,234", "조회수 90,118"), ("댓글 5", "댓글 17"), ("1,204 views", "98 views")):
         a, b = sketch(f"{KOREAN} {before}"), sketch(f"{KOREAN} {after}")
         assert same(a._replace(letters=0), b._replace(letters=0))
+        assert same(a._replace(letters=0), sketch(KOREAN)._replace(letters=0))
     a, b = sketch(f"{KOREAN} 사망 5명"), sketch(f"{KOREAN} 사망 6명")
     assert not same_numbers(a, b)
 

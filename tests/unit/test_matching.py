@@ -80,7 +80,7 @@ def test_hostile_repeats_take_linear_time() -> None:
     times = []
     for size in (20_000, 80_000):
         text = "가" * size
-        start = time.perf_counter()
+        start = time.process_time()
         matcher.find(text)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert times[1] < 12 * times[0] + 0.05  # four times the text; quadratic would be 16 times

@@ -1,4 +1,4 @@
-"""The stories stage: joining, opening, merging, copies, revisions, closing; and that a rebuilt state answers the same."""
+"""The stories stage: joining, merging, copies, revisions, closing; and that a rebuilt state answers the same."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_a_digest_has_no_story_and_attracts_nobody() -> None:
 
 
 def bridge(desk: Desk) -> tuple[str, str]:
-    """Two stories, of one and two articles, and an article that links them; ids of the story that stays and the other."""
+    """Two stories, of one and two articles, and an article that links them: (id that stays, id that goes)."""
     desk.take(item(1, "a b c d"))
     desk.take(item(2, "e f g h", source="Beta", language="en"))
     desk.take(item(3, "e f g h", source="Gamma"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import timeit
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -96,7 +97,8 @@ def test_an_entity_counts_only_where_it_is_named_early() -> None:
     late = story_terms("A plant opens", "word " * 200 + "Acme", "en", [entity], [], RULES)
     assert "@org:acme" in early
     assert "@org:acme" not in late
-    assert early["acme"] < story_terms("Acme opens a plant", "", "en", [], [], RULES)["acme"]
+    alone = story_terms("Acme opens a plant", "", "en", [], [], RULES)["acme"]
+    assert early.get("acme", 0.0) < alone, "the word is no evidence of its own beside the entity"
 
 
 def test_empty_input_has_no_terms() -> None:
@@ -121,7 +123,7 @@ def test_text_beyond_the_lead_changes_nothing() -> None:
 
 def test_cost_of_hostile_text_is_bounded() -> None:
     for text in ("1" * 100_000, "가" * 100_000, "a." * 50_000, "[" * 100_000, "(" * 100_000, "한미" * 50_000):
-        assert timeit.timeit(lambda text=text: story_terms(text, text, "ko", [], [], RULES), number=3) < 1.0
+        assert timeit.timeit(partial(story_terms, text, text, "ko", [], [], RULES), number=3) < 1.0
 
 
 def test_every_place_of_the_rules_is_an_entity() -> None:

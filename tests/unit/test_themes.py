@@ -214,13 +214,12 @@ def test_training_learns_and_repeats_itself(rulebook: Rulebook) -> None:
         Example(features_of(title, "", rules), frozenset({"chips"} if wanted else ())) for title, wanted in titles * 5
     ]
     digest = rules_digest(rulebook, rules.themes)
-    model = train_model(examples, ["chips"], digest)
-    assert dump_model(model) == dump_model(train_model(examples, ["chips"], digest))
+    model = train_model(examples, rules.themes, digest)
+    assert dump_model(model) == dump_model(train_model(examples, rules.themes, digest))
     taught = ThemeRules(rules.lexicon, model)
     assert "chips" in themes(taught, "GPU price")
-    assert "chips" not in themes(taught, "GPU rental in the cloud")
-    assert next(t for t in explain_themes("GPU price", "", taught) if t.theme == "chips").by_model
-    assert not next(t for t in explain_themes("GPU price", "", taught) if t.theme == "cloud").by_model
+    assert "chips" not in themes(taught, "GPU in the cloud")
+    assert all(trace.by_model for trace in explain_themes("GPU price", "", taught))
 
 
 def test_examples_to_ignore_teach_nothing() -> None:

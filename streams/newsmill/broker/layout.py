@@ -34,6 +34,8 @@ BROKER_PROPERTIES: Mapping[str, int | str] = {
     "transaction.state.log.min.isr": 1,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
+    # a group that stands idle for the usual 7 days would forget where it was, and begin again at the oldest record
+    "offsets.retention.minutes": 525_600,
     # few internal partitions: each costs files and start-up time (defaults 50)
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,

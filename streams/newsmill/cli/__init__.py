@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
+import typer.main
+from typer.core import TyperGroup
 
-from newsmill.cli import (
-    broker,
-    deadletters,
-    demo,
-    explain,
-    ingest,
-    reset,
-    settings,
-    status,
-    tail,
-    topics,
-    trace,
-    worker,
-)
 from newsmill.errors import NewsmillError
 
 __all__ = ["app", "main"]
 
+# typer carries a click of its own; what all its errors have in common has no public name
+_UsageError: Any = typer.BadParameter.__mro__[2]
+
+# in the order of the help; each is a module of this package with an ``app`` (of several commands) or a ``run``
+_COMMANDS = (
+    "demo", "broker", "topics", "ingest", "worker", "tail", "explain", "trace", "deadletters", "status", "reset",
+    "settings",
+)  # fmt: skip
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is asked for: a worker's parent must not load what its processes load."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"newsmill.cli.{cmd_name}")
+        commands: typer.Typer | None = getattr(module, "app", None)
+        if commands is None:
+            commands = typer.Typer(add_completion=False)
+            commands.command(cmd_name)(module.run)
+        command = typer.main.get_command(commands)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
     name="newsmill",
+    cls=_Commands,
     help="Raw news articles on a Kafka topic → clean, deduplicated, classified, clustered events.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.run)
-app.command("broker")(broker.run)
-app.add_typer(topics.app, name="topics")
-app.command("ingest")(ingest.run)
-app.command("worker")(worker.run)
-app.command("tail")(tail.run)
-app.command("explain")(explain.run)
-app.command("trace")(trace.run)
-app.add_typer(deadletters.app, name="deadletters")
-app.command("status")(status.run)
-app.command("reset")(reset.run)
-app.command("settings")(settings.run)
+
+
+@app.callback()
+def _all_commands() -> None:
+    """Raw news articles on a Kafka topic → clean, deduplicated, classified, clustered events."""
 
 
 def main() -> NoReturn:
@@ -60,13 +71,13 @@ def main() -> NoReturn:
             traceback.print_exc()
         _say(f"newsmill: {error}")
         code = error.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         _say(f"newsmill: {error.format_message()}")
         context = getattr(error, "ctx", None)
         if context is not None:
             _say(f"Try `{context.command_path} --help`.")
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("newsmill: interrupted")
         code = 130
     except BrokenPipeError:  # `newsmill tail … | head`

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import click
 import orjson
 import typer
 from aiokafka.structs import TopicPartition
@@ -16,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from newsmill import kafka
-from newsmill.cli.flow import STAGE_TOPICS, call, partitions_of_topics, topic_name
+from newsmill.cli.flow import STAGE_TOPICS, call, partitions_of_topics
 from newsmill.cli.options import AsJson, Debug, Servers, errors, output, read_settings
 from newsmill.cli.screen import show as print_view
 from newsmill.core.times import format_utc
 from newsmill.errors import ConfigError, NewsmillError, Reason
 from newsmill.settings import Settings
-from newsmill.transport.shell import REQUEUE_TIME_HEADER
+from newsmill.transport.envelope import REQUEUE_TIME_HEADER
 
 __all__ = ["REQUEUE_OF_HEADER", "DeadLetter", "app"]
 
@@ -37,7 +36,7 @@ _Stage = Annotated[str | None, typer.Option(help=f"Only those of this stage: {',
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record of the dead-letter topic. ``time_ms`` is the Kafka time of the record that failed; ``value`` is None
+    """One record of the dead-letter topic. ``time_ms`` is when the record that failed first arrived; ``value`` is None
     for a tombstone, and where only ``size`` was asked for."""
 
     partition: int
@@ -97,7 +96,7 @@ def show_list(
 ) -> None:
     """List dead letters, the oldest first, and count them by reason."""
     settings = read_settings(bootstrap_servers, debug)
-    letters = call(_select(settings, reason, _checked(stage), values=False))
+    letters = call(settings, _select(settings, reason, _checked(stage), values=False))
     shown = letters[-limit:]
     if as_json:
         for letter in shown:
@@ -108,19 +107,27 @@ def show_list(
         return
     table = Table(box=None, pad_edge=False)
     for column in ("place", "when", "reason", "stage", "record", "bytes", "error"):
-        table.add_column(column, justify="right" if column == "bytes" else "left", overflow="fold")
-    for letter in shown:
-        row = letter.row()
-        cells = (
-            letter.place,
-            row["time"],
-            row["reason"],
-            row["stage"],
-            letter.source,
-            f"{letter.size:,}",
-            row["error"],
+        table.add_column(
+            column,
+            justify="right" if column == "bytes" else "left",
+            overflow="fold",
+            no_wrap=column in ("place", "when", "reason", "stage"),
         )
-        table.add_row(*map(Text, cells))
+    for letter in shown:
+        table.add_row(
+            *map(
+                Text,
+                (
+                    letter.place,
+                    _when(letter.time_ms),
+                    letter.header("reason"),
+                    letter.header("stage"),
+                    letter.source,
+                    f"{letter.size:,}",
+                    letter.header("error"),
+                ),
+            )
+        )
     print_view(table)
     counts = Counter(letter.header("reason") for letter in letters)
     parts = ", ".join(
@@ -140,7 +147,8 @@ def show(
 ) -> None:
     """Show one dead letter: its headers and its bytes, as text or, where they are none, in hexadecimal."""
     partition, offset = _place(place)
-    letter = call(_find(read_settings(bootstrap_servers, debug), partition, offset))
+    settings = read_settings(bootstrap_servers, debug)
+    letter = call(settings, _find(settings, partition, offset))
     value = letter.value or b""
     if raw:
         sys.stdout.buffer.write(value)
@@ -188,11 +196,10 @@ def requeue(
     wanted = [_place(place) for place in places or ()]
     if bool(wanted) == (everything or reason is not None or stage is not None):
         raise typer.BadParameter("name dead letters as PARTITION:OFFSET, or choose by --reason, --stage or --all")
-    letters = call(_chosen(settings, wanted, reason, _checked(stage)))
-    for letter in letters:
-        _check_target(settings, letter)
+    letters = call(settings, _chosen(settings, wanted, reason, _checked(stage)))
+    call(settings, _check_targets(settings, letters))
     if letters and not again:
-        before = call(_requeued(settings, letters))
+        before = call(settings, _requeued(settings, letters))
         for letter in letters:
             if letter.place in before:
                 errors.print(f"{letter.place} was requeued before, left out (--again sends it again)", markup=False)
@@ -207,7 +214,7 @@ def requeue(
         if not _confirmed():
             output.print("nothing was sent")
             raise typer.Exit(1)
-    call(_send(settings, letters))
+    call(settings, _send(settings, letters))
     output.print(f"{len(letters):,} requeued: {where}", markup=False)
 
 
@@ -218,7 +225,7 @@ def _many(count: int) -> str:
 def _confirmed() -> bool:
     try:
         return typer.confirm("Requeue?")
-    except click.Abort:
+    except typer.Abort:
         raise ConfigError("nobody answered, so nothing was sent; --yes requeues without asking") from None
 
 
@@ -235,16 +242,22 @@ def _place(text: str) -> tuple[int, int]:
     return int(partition), int(offset)
 
 
-def _check_target(settings: Settings, letter: DeadLetter) -> None:
+async def _check_targets(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Only a stage's own input topic may get bytes back: headers can be forged, prefixes can differ."""
-    topics = {topic_name(settings, topics.source) for topics in STAGE_TOPICS.values()}
-    if letter.header("topic") not in topics:
-        raise NewsmillError(
-            f"{letter.place} came from {letter.header('topic') or 'an unnamed topic'}, which is no input of a stage "
-            f"here ({', '.join(sorted(topics))}); nothing was sent"
-        )
-    if _number(letter.header("partition")) is None or _number(letter.header("offset")) is None:
-        raise NewsmillError(f"{letter.place} does not say which record it was; nothing was sent")
+    async with kafka.admin_client(settings) as admin:
+        sources = [topics.source for topics in STAGE_TOPICS.values()]
+        found = await partitions_of_topics(admin, settings, sources)
+    places = {(tp.topic, tp.partition) for partitions in found.values() for tp in partitions}
+    topics = sorted({topic for topic, _ in places})
+    for letter in letters:
+        topic, partition = letter.header("topic"), _number(letter.header("partition"))
+        if topic not in topics:
+            raise NewsmillError(
+                f"{letter.place} came from {topic or 'an unnamed topic'}, which is no input of a stage here "
+                f"({', '.join(topics)}); nothing was sent"
+            )
+        if (topic, partition) not in places or _number(letter.header("offset")) is None:
+            raise NewsmillError(f"{letter.place} does not say which record of {topic} it was; nothing was sent")
 
 
 def _letter(record: Any, values: bool = True) -> DeadLetter:
@@ -255,7 +268,7 @@ def _letter(record: Any, values: bool = True) -> DeadLetter:
         record.key,
         record.value if values else None,
         len(record.value or b""),
-        tuple(record.headers),
+        tuple((name, content or b"") for name, content in record.headers),
     )
 
 
@@ -323,7 +336,11 @@ async def _requeued(settings: Settings, letters: list[DeadLetter]) -> set[str]:
             while await client.position(tp) < end:
                 for records in (await client.getmany(timeout_ms=500, max_records=2000)).values():
                     for record in records:
-                        found.update(value.decode() for name, value in record.headers if name == REQUEUE_OF_HEADER)
+                        found.update(
+                            content.decode("utf-8", "replace")
+                            for name, content in record.headers
+                            if name == REQUEUE_OF_HEADER and content is not None
+                        )
     return found
 
 
@@ -331,11 +348,9 @@ async def _send(settings: Settings, letters: list[DeadLetter]) -> None:
     async with kafka.producer(settings) as producer:
         sent = []
         for letter in letters:
-            first = letter.header("requeue-time")
-            time_ms = int(first) if first.isdecimal() else letter.time_ms
             headers = [(name, value) for name, value in letter.headers if not name.startswith("newsmill-")]
             headers += [
-                (REQUEUE_TIME_HEADER, str(time_ms).encode()),
+                (REQUEUE_TIME_HEADER, str(letter.time_ms).encode()),
                 (REQUEUE_OF_HEADER, letter.place.encode()),
             ]
             sent.append(
@@ -344,12 +359,17 @@ async def _send(settings: Settings, letters: list[DeadLetter]) -> None:
                     value=letter.value,
                     key=letter.key,
                     partition=int(letter.header("partition")),
-                    timestamp_ms=time_ms,
+                    timestamp_ms=letter.time_ms,
                     headers=headers,
                 )
             )
         for delivery in sent:
             await delivery
+
+
+def _when(time_ms: int) -> str:
+    """To the second: what a person needs of it in a narrow column."""
+    return format_utc(time_ms)[:19].replace("T", " ")
 
 
 def _text(value: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""``newsmill demo``: an embedded Kafka, the whole pipeline and the bundled samples; shows what comes out and counts it."""
+"""``newsmill demo``: an embedded Kafka, the whole pipeline, the bundled samples; what comes out is counted."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from rich.table import Table
 
 from newsmill import kafka
 from newsmill.broker import DEFAULT_PORT
+from newsmill.cli.flow import call
 from newsmill.cli.ledger import read_counts
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
-from newsmill.cli.tail import event_line
+from newsmill.cli.tail import event_line, partitions_of
 from newsmill.cli.topics import all_topics
 from newsmill.core.decoding import MAX_BODY
 from newsmill.errors import NewsmillError
@@ -95,7 +96,7 @@ def run(
             with errors.status("starting Kafka (the first start fetches its jars)"):
                 settings = read_settings(processes.broker(), debug)
         output.print(f"Kafka at {settings.bootstrap_servers}", style="dim")
-        tally = asyncio.run(_show(settings, processes))
+        tally = call(settings, _show(settings, processes))
         problems = tally.unaccounted()
         _summary(tally)
         if keep:
@@ -250,9 +251,7 @@ async def _until_decided(
 async def _read_events(settings: Settings, topic: str, tally: _Tally) -> None:
     """Print enriched events as they are committed, and note how old their raw records are then."""
     async with kafka.consumer(settings, fetch_max_wait_ms=20) as client:
-        name = settings.topic_prefix + topic
-        await client._client.add_topic(name)
-        partitions = [TopicPartition(name, n) for n in sorted(client.partitions_for_topic(name) or ())]
+        partitions = await partitions_of(client, settings, topic)
         client.assign(partitions)
         await client.seek_to_beginning(*partitions)
         while True:

@@ -16,7 +16,8 @@ from newsmill.events import EnrichedArticle
 __all__ = ["explanation_view"]
 
 _SHOWN: Final = 1200  # characters of a text, unless all of it is asked for
-_TERMS: Final = 12  # of each theme
+_TERMS: Final = 12  # of each theme; --json has all
+_LEAST: Final = 0.05  # weight of a term that is shown
 
 
 def explanation_view(explanation: Explanation, full: bool) -> RenderableType:
@@ -80,7 +81,6 @@ def _text(explanation: Explanation, article: EnrichedArticle, full: bool) -> Ren
         text.stylize("yellow", amount.start, amount.end)
     hidden = len(article.text) - _SHOWN
     if hidden > 0 and not full:
-        text.truncate(_SHOWN)
         text = text[:_SHOWN]
         text.append(f"… {hidden:,} more characters (--full shows them)", "dim")
     return Group(head, Padding(text, (0, 0, 0, 2)))
@@ -98,13 +98,19 @@ def _theme(trace: ThemeTrace) -> RenderableType:
         (f"score {trace.score:.2f}", "cyan" if trace.applies else ""),
         (f"   {trace.total:.2f} {sign} {trace.threshold:g}", "dim"),
     )
+    sums: dict[str, tuple[float, int, dict[str, None]]] = {}
+    for term in trace.terms:
+        weight, times, zones = sums.get(term.surface, (0.0, 0, {}))
+        sums[term.surface] = weight + term.weight, times + 1, zones | {term.zone: None}
+    told = [(surface, *sums[surface]) for surface in sums if abs(sums[surface][0]) >= _LEAST]
+    told.sort(key=lambda part: (-abs(part[1]), part[0]))
     terms = Text()
-    for term in trace.terms[:_TERMS]:
-        terms.append(f"{term.weight:+.2f} ", "green" if term.weight > 0 else "red")
-        terms.append(term.surface).append(f" {term.zone}   ", "dim")
-    if len(trace.terms) > _TERMS:
-        terms.append(f"and {len(trace.terms) - _TERMS} more", "dim")
-    return Group(head, Padding(terms, (0, 0, 0, 2))) if trace.terms else head
+    for surface, weight, times, zones in told[:_TERMS]:
+        terms.append(f"{weight:+.2f} ", "green" if weight > 0 else "red").append(surface)
+        terms.append(f"{f' ×{times}' if times > 1 else ''} {'/'.join(zones)}   ", "dim")
+    if len(told) > _TERMS:
+        terms.append(f"and {len(told) - _TERMS} more", "dim")
+    return Group(head, Padding(terms, (0, 0, 0, 2))) if told else head
 
 
 def _findings(explanation: Explanation, article: EnrichedArticle) -> Table:
@@ -130,6 +136,10 @@ def _findings(explanation: Explanation, article: EnrichedArticle) -> Table:
             f", {facts.numbers} distinct numbers", "dim"))  # fmt: skip
     terms = ", ".join(f"{term} {weight:g}" for term, weight in list(explanation.story_terms.items())[:10])
     table.add_row("story terms", Text(terms or "none", "dim"))
-    took = ", ".join(f"{step} {spent}" for step, spent in explanation.microseconds.items())
-    table.add_row("microseconds", Text(f"{took}; {sum(explanation.microseconds.values())} in all", "dim"))
+    took = dict(explanation.microseconds)
+    parts = f"{took.pop('sketch', 0)} of them the sketch"
+    steps = ", ".join(
+        f"{step} {spent:,} ({parts})" if step == "prepare" else f"{step} {spent:,}" for step, spent in took.items()
+    )
+    table.add_row("microseconds", Text(f"{steps}; {sum(took.values()):,} in all", "dim"))
     return table

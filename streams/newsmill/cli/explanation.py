@@ -57,7 +57,7 @@ class Explanation:
     """One article explained. A refused one has ``reason`` and ``detail`` and nothing else but its timings.
 
     ``decisions`` say what each part was decided by; ``story_terms`` are the heaviest features by which stories are
-    found; ``microseconds`` is the fastest of three runs of each step, on this machine.
+    found; ``microseconds`` is the fastest of three runs of each step, on this machine; prepare's holds the sketch's.
     """
 
     place: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
@@ -61,8 +62,11 @@ def topic_name(settings: Settings, short: str) -> str:
     return settings.topic_prefix + TOPICS[short].name
 
 
-def call(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; what the broker refuses becomes one clear line."""
+def call(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; what the broker refuses becomes one clear line, without what the client logs on the way."""
+    if settings.log_level != "debug":
+        for library in ("aiokafka", "asyncio"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
     except TransactionFailed as error:

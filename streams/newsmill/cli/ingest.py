@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from newsmill import kafka
+from newsmill.cli.flow import call
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
 from newsmill.core.times import parse_time
 from newsmill.errors import ConfigError, TopicError
@@ -48,7 +49,7 @@ def run(
         if path != "-" and not Path(path).exists():
             raise ConfigError(f"{path}: no such file or folder")
     counts = _Counts()
-    asyncio.run(_publish(settings, paths, source, archive, counts))
+    call(settings, _publish(settings, paths, source, archive, counts))
     tail = f", {counts.skipped} skipped" if counts.skipped else ""
     output.print(f"{counts.published} published, {counts.refused} refused{tail}")
     if counts.refused:

@@ -69,6 +69,6 @@ def _found(record: Any) -> Found:
         record.timestamp,
         (record.key or b"").decode("utf-8", "backslashreplace"),
         value if isinstance(value, dict) else None,
-        {name: content.decode("utf-8", "backslashreplace") for name, content in record.headers},
+        {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in record.headers},
         len(record.value or b""),
     )

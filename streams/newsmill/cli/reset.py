@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Final, NamedTuple
 
-import click
-import orjson
 import typer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -18,7 +16,7 @@ from newsmill.cli.flow import STAGE_TOPICS, call, describe_group, partitions_of_
 from newsmill.cli.options import Debug, Servers, output, read_settings
 from newsmill.errors import BrokerError, ConfigError, NewsmillError
 from newsmill.settings import Settings
-from newsmill.transport.shell import _OFFSET_FORMAT, _OFFSET_KEY
+from newsmill.transport.envelope import STATE_OFFSET_KEY, state_offset
 
 __all__ = ["run"]
 
@@ -56,13 +54,13 @@ def run(
     if stage not in STAGE_TOPICS:
         raise typer.BadParameter(f"{stage} is no stage; there are {', '.join(STAGE_TOPICS)}")
     settings = read_settings(bootstrap_servers, debug)
-    steps = call(_plan(settings, stage, to))
+    steps = call(settings, _plan(settings, stage, to))
     for line in _describe(settings, stage, to, steps):
         output.print(line, markup=False)
     if not yes and not _confirmed():
         output.print("nothing was changed")
         raise typer.Exit(1)
-    emptied = call(_reset(settings, stage, steps))
+    emptied = call(settings, _reset(settings, stage, steps))
     state = f"; {emptied:,} entries of its state are gone" if STAGE_TOPICS[stage].state else ""
     output.print(f"{stage} is reset: it begins at the {to} record when a worker starts{state}", markup=False)
 
@@ -70,7 +68,7 @@ def run(
 def _confirmed() -> bool:
     try:
         return typer.confirm("Reset?")
-    except click.Abort:
+    except typer.Abort:
         raise ConfigError("nobody answered, so nothing was changed; --yes resets without asking") from None
 
 
@@ -151,7 +149,7 @@ async def _state_keys(settings: Settings, partition: TopicPartition) -> list[byt
                     live.pop(record.key, None)
                 else:
                     live[record.key] = None
-    live.pop(_OFFSET_KEY, None)
+    live.pop(STATE_OFFSET_KEY, None)
     return list(live)
 
 
@@ -162,8 +160,7 @@ async def _transact(producer: Any, group: str, step: _Step, state: TopicPartitio
         if state is not None:
             for start in range(0, len(keys), _CHUNK):
                 await _send(producer, state, [(key, None) for key in keys[start : start + _CHUNK]])
-            offset = orjson.dumps({"format": _OFFSET_FORMAT, "offset": step.target})
-            await _send(producer, state, [(_OFFSET_KEY, offset)])
+            await _send(producer, state, [(STATE_OFFSET_KEY, state_offset(step.target))])
         await producer.send_offsets_to_transaction({step.partition: step.target}, group)
         await producer.commit_transaction()
     except (KafkaError, TimeoutError) as error:

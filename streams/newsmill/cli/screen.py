@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from newsmill.cli.options import output
 
@@ -15,4 +15,5 @@ _WIDE: Final = 160  # columns of a pipe or a file
 
 def show(view: RenderableType) -> None:
     """Print a view; unlike lines of text, it is wrapped inside its columns."""
-    output.print(view, soft_wrap=False, width=None if output.is_terminal else _WIDE)
+    console = output if output.is_terminal else Console(highlight=False, width=_WIDE)
+    console.print(view, soft_wrap=False)

@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Show each stage's workers, lag, rate and last event; exit code 1 if one stands still before unread records."""
     settings = read_settings(bootstrap_servers, debug)
-    stages = call(read_status(settings, watch_seconds))
+    stages = call(settings, read_status(settings, watch_seconds))
     if as_json:
         print(orjson.dumps({"stages": [asdict(stage) for stage in stages]}).decode())
     else:
@@ -188,7 +188,9 @@ def _table(stages: list[StageStatus]) -> Table:
     table = Table(box=None, pad_edge=False)
     right = ("workers", "partitions", "lag", "records/s", "last event")
     for column in ("stage", "state", *right, "so far"):
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column != "so far"
+        )
     for stage in stages:
         rate = stage.rate_minute if stage.rate is None else stage.rate
         so_far = ", ".join(f"{count:,} {name}" for name, count in stage.dispositions.items()) or "nothing"

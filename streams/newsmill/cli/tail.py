@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from aiokafka.structs import TopicPartition
 from rich.text import Text
 
 from newsmill import kafka
+from newsmill.cli.flow import call
 from newsmill.cli.options import AsJson, Debug, Servers, output, read_settings
 from newsmill.errors import TopicError
 from newsmill.settings import Settings
@@ -34,17 +34,18 @@ def run(
     """Print committed events; goes on with new ones until Ctrl-C unless told otherwise."""
     settings = read_settings(bootstrap_servers, debug)
     try:
-        asyncio.run(_tail(settings, topic, from_beginning, exit_at_end, limit, as_json))
+        call(settings, _tail(settings, topic, from_beginning, exit_at_end, limit, as_json))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None  # the way to end a tail is not an error
 
 
 async def partitions_of(client: Any, settings: Settings, topic: str) -> list[TopicPartition]:
     """The partitions of a topic, with or without the prefix in its name; `TopicError` if there is none."""
-    known = await client.topics()
+    cluster = await client._client.fetch_all_metadata()
+    known = cluster.topics()
     for name in (settings.topic_prefix + topic, topic):
         if name in known:
-            return [TopicPartition(name, n) for n in sorted(client.partitions_for_topic(name))]
+            return [TopicPartition(name, n) for n in sorted(cluster.partitions_for_topic(name))]
     near = sorted(t for t in known if t.startswith(settings.topic_prefix + "news."))
     hint = f"there are {', '.join(near)}" if near else "there are none; run `newsmill topics create`"
     raise TopicError(f"topic {settings.topic_prefix + topic} is missing; {hint}")
@@ -107,6 +108,10 @@ def _clip(text: object, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def _title(value: dict[str, Any]) -> str:
+    return _clip(value["title"], 70) if value["title"] else "(no title)"
+
+
 def event_line(record: Any) -> Text:
     """One event for a person: what it is and what was decided, in one to three lines."""
     line = Text()
@@ -122,7 +127,7 @@ def event_line(record: Any) -> Text:
     if "themes" in value and "text" in value:
         return _enriched_line(value)
     if "duplicate_of" in value:
-        line.append("copy      ", style="yellow").append(_clip(value["title"], 70)).append(
+        line.append("copy      ", style="yellow").append(_title(value)).append(
             f"  {value['source'] or ''}  of {value['duplicate_of'][:8]} ({value['method']} {value['similarity']:.2f})",
             style="dim",
         )
@@ -131,20 +136,18 @@ def event_line(record: Any) -> Text:
         counts = f"{value['article_count']} articles, {value['copy_count']} copies, {len(value['sources'])} publishers"
         return (
             line.append("story     ", style="magenta")
-            .append(_clip(value["title"], 70))
+            .append(_title(value))
             .append(f"  {counts}, {value['status']}", style="dim")
         )
     if "text" in value:
-        line.append(f"{value.get('verdict') or 'article':10}", style="green").append(_clip(value["title"], 70))
+        line.append(f"{value.get('verdict') or 'article':10}", style="green").append(_title(value))
         return line.append(f"  {value['source'] or ''}  {value['id'][:8]}", style="dim")
     return line.append(_clip(record.value.decode("utf-8", "replace"), 300))
 
 
 def _enriched_line(value: dict[str, Any]) -> Text:
     line = Text()
-    line.append(f"{value.get('verdict') or 'article':10}", style="green").append(
-        _clip(value["title"], 70), style="bold"
-    )
+    line.append(f"{value.get('verdict') or 'article':10}", style="green").append(_title(value), style="bold")
     line.append(f"  {value['source'] or ''}  {value['language']}  {value['id'][:8]}\n", style="dim")
     themes = ", ".join(f"{theme['theme']} {theme['score']:.2f}" for theme in value["themes"]) or "no theme"
     line.append(f"          {themes}", style="cyan")

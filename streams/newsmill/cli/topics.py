@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import orjson
@@ -10,6 +9,7 @@ import typer
 from rich.table import Table
 
 from newsmill import kafka
+from newsmill.cli.flow import call
 from newsmill.cli.options import AsJson, Debug, Servers, output, read_settings
 from newsmill.core.rulebook import load_rulebook
 from newsmill.core.themes import ThemeRules
@@ -31,7 +31,7 @@ def all_topics(settings: Settings) -> dict[str, Topic]:
 def create(bootstrap_servers: Servers = None, debug: Debug = False) -> None:
     """Create the topics that are missing; nothing happens to the others."""
     settings = read_settings(bootstrap_servers, debug)
-    made = asyncio.run(_create(settings, all_topics(settings)))
+    made = call(settings, _create(settings, all_topics(settings)))
     for name in made:
         print(name)
     output.print(f"{len(made)} created" if made else "all topics are there", style="dim")
@@ -51,7 +51,7 @@ async def _states(settings: Settings, topics: Mapping[str, Topic]) -> list[Topic
 def show(as_json: AsJson = False, bootstrap_servers: Servers = None, debug: Debug = False) -> None:
     """List the topics: partitions, what they hold, whether the broker has them."""
     settings = read_settings(bootstrap_servers, debug)
-    states = asyncio.run(_states(settings, all_topics(settings)))
+    states = call(settings, _states(settings, all_topics(settings)))
     if as_json:
         for state in states:
             row = {"topic": state.name, "partitions": state.partitions, "differences": state.differences}
@@ -75,7 +75,7 @@ def check(bootstrap_servers: Servers = None, debug: Debug = False) -> None:
         async with kafka.admin_client(settings) as admin:
             return await check_topics(admin, all_topics(settings), settings)
 
-    found = asyncio.run(differences())
+    found = call(settings, differences())
     for line in found:
         print(line)
     if found:

@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Follow one article through the topics: every record, verdict, theme and story, and why; exit code 1 for none."""
     settings = read_settings(bootstrap_servers, debug)
-    trace = call(trace_article(settings, article))
+    trace = call(settings, trace_article(settings, article))
     if trace is None:
         raise NewsmillError(f"nothing on the topics is about {article}")
     if as_json:

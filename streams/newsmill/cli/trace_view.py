@@ -86,15 +86,20 @@ def _stories(trace: ArticleTrace) -> Text:
     for found in trace.stories:
         story = found.value or {}
         view.append("story ", "magenta").append(story["title"] or "(no title)").append(f"  {story['id']}\n", "dim")
-        copies = f", {story['copy_count']} copies" if story["copy_count"] else ""
+        copies = f", {_many(story['copy_count'], 'copy', 'copies')}" if story["copy_count"] else ""
+        articles = _many(story["article_count"], "article", "articles")
         merged = f" into {story['merged_into']}" if story["merged_into"] else ""
         view.append(
-            f"  {story['status']}{merged}; {story['article_count']} articles{copies} of {', '.join(story['sources'])}; "
+            f"  {story['status']}{merged}; {articles}{copies} of {', '.join(story['sources'])}; "
             f"{', '.join(story['languages'])}; {', '.join(story['keywords'][:6])}\n",
             "dim",
         )
     view.right_crop(1)
     return view
+
+
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def _clip(sentence: str) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from newsmill.cli.options import Debug, Servers, read_settings
 from newsmill.logs import configure_logs
-from newsmill.stages import STAGES
+from newsmill.topics import STAGES
 from newsmill.worker import WorkerPlan, supervise
 
 __all__ = ["parse_stages", "run"]

@@ -1,4 +1,4 @@
-"""Numbers in words beside a currency → sums of money: ``백만 달러``, ``five million yen``, ``two dollars and five cents``.
+"""Numbers in words beside a currency → sums of money: ``백만 달러``, ``five million yen``, ``thirteen dollars``.
 
 English numbers are sought backwards from the names of currencies, in a bounded window; Korean ones begin a word.
 """

@@ -26,6 +26,8 @@ from newsmill.events import Amount
 
 __all__ = ["AmountRules", "find_amounts"]
 
+_READ: Final = 100_000
+_MOST: Final = 1_000
 _RANGE: Final = re.compile(r" ?([~∼〜-]|to|and) ?")
 _LATIN: Final = re.compile(r"[a-z]+")
 _BETWEEN: Final = re.compile(r"\bbetween(?: [a-z]+)? $")
@@ -35,9 +37,10 @@ def find_amounts(text: str, rules: AmountRules) -> list[Amount]:
     """The amounts of the text in text order; spans are code points, ``amount.text == text[start:end]``.
 
     Left out: percentages, counts, years, vague sums (수십억원), cryptocurrencies, and numbers without a currency but
-    for the one stated rule of ``[korean.bare_won]``.
+    for the one stated rule of ``[korean.bare_won]``. Reads 100,000 code points and gives at most 1,000 amounts, so that
+    no page of numbers outgrows its topic's limit.
     """
-    scan = fold(text)
+    scan = fold(text[:_READ])
     found: list[Found] = []
     used = 0
     for match in NUMBER.finditer(scan):
@@ -48,11 +51,13 @@ def find_amounts(text: str, rules: AmountRules) -> list[Amount]:
         if amount is not None:
             found.append(amount)
             used = amount.end
+            if len(found) == _MOST:
+                break
     for read in (korean_words, english_words):
         more = read(scan, found, rules)
         if more:
             found = sorted(found + more)
-    return [_amount(text, scan, amount, rules) for amount in found]
+    return [_amount(text, scan, amount, rules) for amount in found[:_MOST]]
 
 
 def _amount(text: str, scan: str, found: Found, rules: AmountRules) -> Amount:
@@ -82,8 +87,6 @@ def _around_number(scan: str, match: re.Match[str], used: int, rules: AmountRule
             return None  # a1, covid19
         if end < len(scan) and scan[end] in "%:/":
             return None
-    elif before == ".":
-        return None
     quantity = read_quantity(scan, start, end, rules)
     if quantity is None:
         return None
@@ -189,7 +192,10 @@ def _bare_won(scan: str, start: int, end: int, rules: AmountRules) -> bool:
         return False
     if after >= "가" and not scan.startswith(rules.bare_particles, end):
         return False
-    return scan[max(0, start - 12) : start].rstrip().endswith(rules.bare_before)
+    window = scan[max(0, start - 12) : start].rstrip()
+    if window[-1:] in rules.bare_particles and window[:-1].endswith(rules.bare_before):
+        return True
+    return window.endswith(rules.bare_before)
 
 
 def _qualifier(scan: str, start: int, end: int, rules: AmountRules) -> Qualifier | None:

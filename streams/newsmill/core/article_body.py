@@ -20,7 +20,7 @@ MIN_PARAGRAPH = 25  # characters of a <p> that counts as prose
 MIN_OWN_TEXT = 60  # characters of direct text of a <div> that counts as prose (bodies broken by <br>)
 MIN_KNOWN_BODY = 400  # characters below which a well-known body id or class proves nothing
 ANCESTORS = 7  # how far up the points of a paragraph reach
-OWN_TEXT_TAGS = frozenset({"div", "td", "section", "article", "pre", "li", "span"})
+OWN_TEXT_TAGS = frozenset({"html", "div", "td", "section", "article", "pre", "li", "span"})
 SENTENCE_END = "다."  # ends most sentences of Korean news
 _WHITESPACE = re.compile(r"\s+")
 
@@ -39,12 +39,15 @@ class _Scores:
         self.prose[row] = self.prose.get(row, 0) + characters
 
     def add_to_ancestors(self, row: int, points: float, characters: int) -> None:
+        """The root gathers only what stands directly in it: it is the article of a fragment, never of a page."""
         parents = self.dom.parents
-        for _ in range(ANCESTORS):
+        for step in range(ANCESTORS if row else 0):
             row = parents[row]
-            if row == 0:
+            if row == 0 and step:
                 return
             self.add(row, points, characters)
+            if row == 0:
+                return
             points *= 0.5
 
 
@@ -82,7 +85,7 @@ def _score(dom: Dom) -> _Scores:
         if text:
             size = dom.length[row + 1] - dom.length[row]
             if size:
-                weight = text.count(",") + 0.7 * text.count(SENTENCE_END)
+                weight = text.count(",") + 0.7 * text.count(SENTENCE_END) if size > 1 else 0.0
                 commas[row] = weight
                 parent = parents[row]
                 own_size[parent] = own_size.get(parent, 0) + size
@@ -211,6 +214,8 @@ def article_lines(dom: Dom, root: int, rules: ChromeRules, *, whole: bool = Fals
     row, end = root + 1, ends[root]
 
     def close_line(stop: int) -> None:
+        if not pieces:
+            return
         text = " ".join("".join(pieces).split())
         pieces.clear()
         if not text:

@@ -19,7 +19,7 @@ _INSIDE = re.compile(
     rf"(?:(?P<author>[가-힣]{{2,4}}(?:[·,]\s?[가-힣]{{2,4}}){{0,3}})\s?{_ROLE})?$"
 )
 _TRAILER = re.compile(
-    rf"(?<=[.다\"”’])\s*(?:(?P<author>[가-힣]{{2,4}})\s?{_ROLE}\s*)?[^\s@]{{1,64}}@[^\s@]{{1,64}}\.[a-z]{{2,6}}$"
+    rf"(?<=[.다\"”’])\s*(?:(?P<author>[가-힣]{{2,4}})\s?{_ROLE}\s*)?[^\s@]{{1,64}}@[^\s@]{{1,64}}\.[a-z]{{2,12}}$"
 )
 _REPORTER_LINE = re.compile(
     rf"^(?:(?P<source>[가-힣A-Za-z0-9]{{2,12}})\s)?(?P<author>[가-힣]{{2,4}})\s?{_ROLE}(?:\s*[^\s@]+@[^\s@]+)?$"
@@ -83,7 +83,7 @@ def read_credits(lines: Sequence[str]) -> Credits:
     author = source = published = copyright_holder = ""
     for line in lines:
         size = len(line)
-        if not (author and source) and line[0] in "[(【":
+        if not (author and source) and (line[0] in "[(【" or "=" in line[:12]):
             found, publisher = _read_prefix(line)
             author, source = author or found, source or publisher
         if size > 160:

@@ -29,8 +29,10 @@ class ChromeRules:
     junk_name: re.Pattern[str]
     outside_name: re.Pattern[str]
     end_line: re.Pattern[str]
+    related_line: re.Pattern[str]
     comments_line: re.Pattern[str]
     drop_line: re.Pattern[str]
+    notice_start: re.Pattern[str]
     caption_line: re.Pattern[str]
     caption_cue: re.Pattern[str]
 
@@ -50,8 +52,10 @@ class ChromeRules:
             junk_name=re.compile(rf"(?:^|[\s_-])(?:{words})(?=$|[\s_-])|{parts}"),
             outside_name=re.compile(_alternation(file, html, "outside_parts"), re.IGNORECASE),
             end_line=_whole_line(_alternation(file, plain, "end_lines")),
+            related_line=_whole_line(_alternation(file, plain, "related_lines")),
             comments_line=_whole_line(_alternation(file, plain, "comments_lines")),
             drop_line=_whole_line(_alternation(file, plain, "drop_lines")),
+            notice_start=re.compile(_alternation(file, plain, "notice_starts"), re.IGNORECASE),
             caption_line=_whole_line(_alternation(file, plain, "caption_lines")),
             caption_cue=re.compile(_alternation(file, plain, "caption_cues")),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from newsmill.core.sketch_index import Match
 
 __all__ = ["Comparison", "CopyRules", "Link", "compare", "judge", "load_copy_rules"]
 
-_FILE = "dedupe.toml"
+_FILE: Final = "dedupe.toml"
+_LEAST_HITS: Final = 3  # what the index reports at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class CopyRules:
     copy_hits: int
     copy_few: int
     copy_few_containment: float
+    family_containment: float
     short_words: int
     short_containment: float
     title_words: int
@@ -42,6 +44,7 @@ _KEYS = {
     "copy_hits": ("copy", "hits"),
     "copy_few": ("copy", "few"),
     "copy_few_containment": ("copy", "few_containment"),
+    "family_containment": ("copy", "family_containment"),
     "short_words": ("short", "words"),
     "short_containment": ("short", "containment"),
     "title_words": ("short", "title_words"),
@@ -98,44 +101,73 @@ class Link(NamedTuple):
     reason: str
 
 
-def _numbers_agree(a: int, b: int, words: int, their_words: int, rules: CopyRules) -> bool:
+class _Pair(NamedTuple):
+    """A later text and an earlier one: hashes that they share and have at the common level, words, number bitmaps."""
+
+    hits: int
+    mine: int
+    theirs: int
+    words: int
+    their_words: int
+    bitmap: int
+    their_bitmap: int
+
+    @property
+    def containment(self) -> float:
+        least = min(self.mine, self.theirs)
+        return self.hits / least if least else 0.0
+
+    @property
+    def resemblance(self) -> float:
+        union = self.mine + self.theirs - self.hits
+        return self.hits / union if union else 1.0
+
+
+def _numbers_agree(pair: _Pair, rules: CopyRules) -> bool:
     """Whether two number bitmaps fit one text: of two short ones all, of a short one all of its own, else a share."""
+    a, b = pair.bitmap, pair.their_bitmap
     shared = (a & b).bit_count()
-    fewer = min(a.bit_count(), b.bit_count())
-    if max(words, their_words) < rules.short_words:
+    if max(pair.words, pair.their_words) < rules.short_words:
         return a == b
-    if words < rules.short_words:
+    if pair.words < rules.short_words:
         return shared == a.bit_count()
-    if their_words < rules.short_words:
+    if pair.their_words < rules.short_words:
         return shared == b.bit_count()
+    fewer = min(a.bit_count(), b.bit_count())
     return fewer < rules.numbers_least or shared >= rules.numbers_share * fewer
 
 
-def _refusal(
-    hits: int, mine: int, theirs: int, words: int, their_words: int, bitmap: int, their_bitmap: int, rules: CopyRules
-) -> str | None:
-    """Why two texts that share ``hits`` hashes do not belong together; None if they do."""
-    least = min(mine, theirs)
-    short = min(words, their_words) < rules.short_words
-    if hits < min(rules.copy_hits, least) or hits < 3:
-        return f"only {hits} shared word sequences"
-    if short:
-        needed = rules.short_containment
+def _refusal(pair: _Pair, rules: CopyRules, containment: float) -> str | None:
+    """Why two texts do not belong together; None if they do. ``containment`` is what ordinary texts need."""
+    least = min(pair.mine, pair.theirs)
+    if pair.hits < min(rules.copy_hits, least) or pair.hits < _LEAST_HITS:
+        return f"only {pair.hits} shared word sequences"
+    if min(pair.words, pair.their_words) < rules.short_words:
+        containment = rules.short_containment
     elif least < rules.copy_few:
-        needed = rules.copy_few_containment
-    else:
-        needed = rules.copy_containment
-    if hits < needed * least:
-        return f"only {hits / least:.0%} of the shorter text is in the other, {needed:.0%} needed"
-    if not _numbers_agree(bitmap, their_bitmap, words, their_words, rules):
+        containment = rules.copy_few_containment
+    if pair.hits < containment * least:
+        return f"only {pair.containment:.0%} of the shorter text is in the other, {containment:.0%} needed"
+    if not _numbers_agree(pair, rules):
         return "the same words with other numbers"
     return None
 
 
-def _is_update(hits: int, mine: int, theirs: int, words: int, their_words: int, rules: CopyRules) -> bool:
-    """Whether the new text holds the earlier one (not only a part of it) and adds enough of its own."""
-    grown = words > (1.0 + rules.update_added) * their_words
-    return grown and mine - hits > rules.update_added * mine and hits >= rules.copy_containment * theirs
+def _grown(pair: _Pair, rules: CopyRules) -> bool:
+    return pair.words > (1.0 + rules.update_added) * pair.their_words
+
+
+def _is_update(pair: _Pair, rules: CopyRules) -> bool:
+    """Whether the later text holds the earlier one (not only a part of it) and adds enough of its own."""
+    added = pair.mine - pair.hits > rules.update_added * pair.mine
+    return _grown(pair, rules) and added and pair.hits >= rules.copy_containment * pair.theirs
+
+
+def _reason(pair: _Pair, update: bool) -> str:
+    if update:
+        held, added = pair.hits / pair.theirs, 1 - pair.hits / pair.mine
+        return f"holds {held:.0%} of the earlier text and adds {added:.0%} of its own"
+    return f"{pair.containment:.0%} of the shorter text is in the other"
 
 
 def judge(sketch: Sketch, matches: Sequence[Match], own: bytes, rules: CopyRules) -> Link | None:
@@ -144,28 +176,30 @@ def judge(sketch: Sketch, matches: Sequence[Match], own: bytes, rules: CopyRules
     A copy goes before an update, then the more alike, then the earlier. ``own`` is the new article's id: a family of
     which it was the root itself does not count.
     """
-    best: tuple[tuple[bool, bool, float, int], Link] | None = None
+    links: list[Link] = []
+    others: list[tuple[Match, _Pair]] = []
     for match in matches:
         if match.root == own:
             continue
-        hits, mine, theirs = match.hits, match.mine, match.theirs
         if match.exact:
-            link = Link(match, False, 1.0, 1.0, "the same text")
+            return Link(match, False, 1.0, 1.0, "the same text")
+        pair = _Pair(match.hits, match.mine, match.theirs, sketch.words, match.words, sketch.bitmap, match.bitmap)
+        if _refusal(pair, rules, rules.copy_containment) is None:
+            update = _is_update(pair, rules)
+            links.append(Link(match, update, pair.containment, pair.resemblance, _reason(pair, update)))
         else:
-            if _refusal(hits, mine, theirs, sketch.words, match.words, sketch.bitmap, match.bitmap, rules):
-                continue
-            update = _is_update(hits, mine, theirs, sketch.words, match.words, rules)
-            containment = hits / min(mine, theirs)
-            resemblance = hits / (mine + theirs - hits)
-            if update:
-                reason = f"holds {hits / theirs:.0%} of it and adds {1 - hits / mine:.0%} of its own"
-            else:
-                reason = f"{containment:.0%} of the shorter text is in the other"
-            link = Link(match, update, containment, resemblance, reason)
-        rank = (not match.exact, link.update, -link.resemblance, match.number)
-        if best is None or rank < best[0]:
-            best = (rank, link)
-    return best[1] if best else None
+            others.append((match, pair))
+    if links and all(link.update for link in links):
+        # The family is certain. Perhaps the text adds nothing to it, but is a loose copy of a longer member.
+        families = {link.match.cluster for link in links}
+        links += (
+            Link(match, False, pair.containment, pair.resemblance, _reason(pair, False))
+            for match, pair in others
+            if match.cluster in families
+            and not _grown(pair, rules)
+            and _refusal(pair, rules, rules.family_containment) is None
+        )
+    return min(links, key=lambda link: (link.update, -link.resemblance, link.match.number), default=None)
 
 
 class Comparison(NamedTuple):
@@ -197,29 +231,24 @@ def compare(a: Sketch, b: Sketch, rules: CopyRules) -> Comparison:
         leading = len(np.intersect1d(np.concatenate((b.hashes, b.lead)), a.hashes))
         if leading > 0.6 * len(a.hashes):
             hits, sizes = leading, (b.shingles, a.shingles)
+    pair = _Pair(hits, *sizes, b.words, a.words, b.bitmap, a.bitmap)
     fewer = min(a.bitmap.bit_count(), b.bitmap.bit_count())
     numbers = (a.bitmap & b.bitmap).bit_count() / fewer if fewer else None
-    union = sum(sizes) - hits
-    resemblance = hits / union if union else 1.0
     full = parity_resemblance(a.parity, a.shingles, b.parity, b.shingles)
-    refusal = _refusal(hits, *sizes, b.words, a.words, b.bitmap, a.bitmap, rules)
-    same = a.shingles == b.shingles and a.parity == b.parity and same_numbers(a, b) and resemblance == 1.0
-    if same:
+    refusal = _refusal(pair, rules, rules.copy_containment)
+    if a.hashes.tobytes() == b.hashes.tobytes() and full == 1.0 and same_numbers(a, b):
         verdict, reason = "duplicate", "the same words in the same order"
     elif refusal:
         verdict, reason = "original", refusal
-    elif _is_update(hits, *sizes, b.words, a.words, rules):
-        verdict = "update"
-        reason = f"holds {hits / sizes[1]:.0%} of the earlier text and adds {1 - hits / sizes[0]:.0%} of its own"
     else:
-        verdict = "duplicate"
-        reason = f"{hits / min(sizes):.0%} of the shorter text is in the other"
+        update = _is_update(pair, rules)
+        verdict, reason = "update" if update else "duplicate", _reason(pair, update)
     return Comparison(
-        hits / sizes[1] if sizes[1] else 0.0,
-        hits / sizes[0] if sizes[0] else 0.0,
-        max(resemblance, full) if full > 0.9 else resemblance,
+        hits / pair.theirs if pair.theirs else 0.0,
+        hits / pair.mine if pair.mine else 0.0,
+        full if full > 0.9 else pair.resemblance,
         hits,
-        union,
+        pair.mine + pair.theirs - hits,
         numbers,
         same_numbers(a, b),
         verdict,

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["is_digest"]
 
 _READ: Final = 60_000  # code points
+_TITLE_READ: Final = 300
 _LINES: Final = 600
 _FEWEST: Final = 4
 _ENOUGH: Final = 2.0
@@ -40,30 +41,38 @@ def is_digest(title: str | None, text: str) -> bool:
     lines = [line for line in text[:_READ].split("\n") if line.strip()][:_LINES]
     if len(lines) < _FEWEST:
         return False
-    score = 1.0 if title and _TITLE.search(title) else 0.0
-    numbered = summaries = sections = bullets = 0
+    score = 1.0 if title and _TITLE.search(title[:_TITLE_READ]) else 0.0
+    numbered = summaries = sections = bullets = listed = 0
+    before = ""  # what the line before was
     expected = 1
     for place, line in enumerate(lines):
         first = line.lstrip()[:1]
+        was, before = before, ""
         followed = place + 1 < len(lines) and len(lines[place + 1]) >= _LONG_LINE
         if first.isdigit() or "①" <= first <= "⑳" or first == "[":
             match = _NUMBERED.match(line)
             if match is not None:
                 number = int(match[1]) if match[1] else ord(match[2]) - ord("①") + 1
+                before = "number"
+                listed += was == "section"
                 if number == expected:
                     expected += 1
                     numbered += followed and not _SENTENCE_END.search(line)
                 continue
         if first in "[【<〈" and _SECTION.match(line):
             sections += 1
+            before = "section"
         elif first in "■◆●▲▶◇□★✔" and _BULLET_HEAD.match(line) and not _SENTENCE_END.search(line):
             bullets += followed
         elif _SUMMARY_LABEL.match(line):
             summaries += 1
+            listed += was == "number"
     if numbered >= 3:
         score += 1.5 if numbered >= 5 else 1.0
     if summaries >= 2:
         score += 1.5 if summaries >= 3 else 1.0
+    if listed >= 2:
+        score += 1.5  # "[Markets]", "1. A headline", "- In short: ...": the form of a list of stories
     if sections >= 2:
         score += 1.0
     if bullets >= 3:

@@ -21,7 +21,7 @@ MAX_NODES = 200_000
 
 MAX_OPEN_TAGS = 10_000
 """Start tags of elements that can nest without bound. The parser's cost is quadratic in the depth of nesting, 3 ns a
-pair (measured: 15 s for 100,000 nested divs; the same for the options of a select), so 10,000 cost at most 0.5 s."""
+pair (measured: 15 s for 100,000 nested divs; the same for the options of a select), so 10,000 cost at most 0.8 s."""
 
 MAX_ATTRIBUTES = 400
 """Attributes of one tag: the parser compares each with all before it (measured: 21 s for 90,000; a body full of tags
@@ -31,14 +31,14 @@ MAX_REOPENED = 2_000_000
 """Formatting elements left open are opened again in each later block, as the HTML standard demands ("reconstruct the
 active formatting elements"): distinct formatting tags times all tags bounds the nodes that the parser may create."""
 
-_HARMLESS_TAGS = 2_000
+_HARMLESS_TAGS = 3_000
 """Pages with fewer tags than this cannot reach either bound in an important amount of time."""
 
 # These never nest in themselves without another element between, or are empty.
-_FLAT_TAGS = frozenset(
-    ["a", "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "p"]
-    + ["param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr"]
-)
+_FLAT_TAGS = frozenset({
+    "a", "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "p", "param",
+    "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+})  # fmt: skip
 # A tag exactly as the HTML standard's tokenizer reads it (13.2.5), with possessive loops: linear on any input.
 _ATTRIBUTE_PATTERN = (
     r"[^\t\n\f\r />][^\t\n\f\r />=]*+"

@@ -159,8 +159,8 @@ def _flight_bodies(payload: str) -> Iterator[str]:
             value = _parse(row)
             yield from _long_strings(value)
             for item in _objects(value):
-                text = item.get("children")
-                if isinstance(text, str) and len(text) >= MIN_RENDERED:
-                    rendered.append(text)
+                children = item.get("children")
+                if isinstance(children, str) and len(children) >= MIN_RENDERED:
+                    rendered.append(children)
     if rendered:
         yield "\n".join(rendered)

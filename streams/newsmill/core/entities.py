@@ -7,6 +7,7 @@ cited is no subject. Names are data: ``rules/entities/*.toml``.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from newsmill import events
@@ -19,6 +20,8 @@ __all__ = ["EntityRules", "find_entities"]
 _SEAM = "\n\n"  # between title and text: no name holds two line breaks, so none spans both
 _HANGUL = re.compile("[가-힣]")
 _SENTENCE_END = re.compile(r"[.!?。]\s|\n")
+_DATELINE = re.compile(r"[(\[【][^()\[\]【】=\n]{1,30}=")  # (서울=연합뉴스): where it was written, not what it is about
+_LONGEST_RUN = 6  # 韓美日中 and a companion; more hanja in a row are Chinese or Japanese text
 _CLOSING = frozenset("’”'\")]}%")
 _LOOSE_ENDS = frozenset(".!?)]}\"'”’")
 
@@ -74,6 +77,7 @@ def _resolve(whole: str, hits: list[Hit], lexicon: EntityLexicon) -> list[tuple[
     folded: str | None = None
     corroborated: dict[int, bool] = {}
     resolved: list[tuple[Hit, int]] = []
+    dateline_ends = [match.end() for match in _DATELINE.finditer(whole)] if "=" in whole else []
     covered = 0
     for hit in hits:
         start, end, pattern = hit
@@ -98,7 +102,10 @@ def _resolve(whole: str, hits: list[Hit], lexicon: EntityLexicon) -> list[tuple[
         covered = end
         if kind is NameKind.MASK:
             continue
-        if lexicon.entities[entity].cited:
+        known = lexicon.entities[entity]
+        if dateline_ends and known.type == "place" and _in_dateline(whole, start, dateline_ends):
+            continue
+        if known.cited:
             folded = folded if folded is not None else fold(whole)
             if _is_cited(folded, whole, start, end, lexicon.citing):
                 continue
@@ -111,6 +118,17 @@ def _is_ending(before: str) -> bool:
     return before in _CLOSING or before.isalnum()
 
 
+def _in_dateline(whole: str, at: int, ends: list[int]) -> bool:
+    """Whether a place stands between the bracket and the equals sign of a dateline that ends after it."""
+    nearest = bisect_right(ends, at)
+    if nearest == len(ends):
+        return False
+    dateline = _DATELINE.match(
+        whole, max(whole.rfind(opening, ends[nearest] - 32, ends[nearest]) for opening in "([【")
+    )
+    return dateline is not None and dateline.start() < at
+
+
 def _is_hanja(character: str) -> bool:
     return "\u4e00" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff"
 
@@ -118,10 +136,12 @@ def _is_hanja(character: str) -> bool:
 def _stands_for_country(whole: str, at: int, lexicon: EntityLexicon) -> bool:
     """Whether a single character such as 中 is the country: alone or among its kind, not in 사용中, 10日 or 東北."""
     start, end = at, at + 1
-    while start and _is_hanja(whole[start - 1]):
+    while start and _is_hanja(whole[start - 1]) and end - start <= _LONGEST_RUN:
         start -= 1
-    while end < len(whole) and _is_hanja(whole[end]):
+    while end < len(whole) and _is_hanja(whole[end]) and end - start <= _LONGEST_RUN:
         end += 1
+    if end - start > _LONGEST_RUN:
+        return False
     for character in whole[start:end]:
         if character not in lexicon.country_hanja and character not in lexicon.hanja_companions:
             return False

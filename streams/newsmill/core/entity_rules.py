@@ -93,6 +93,7 @@ def read_entities(rulebook: Rulebook) -> EntityLexicon:
     owners: dict[tuple[str, bool], str] = {}
     ids: set[str] = set()
     hanja: set[str] = set()
+    masks: list[Pattern] = []
     for file in rulebook.under(_FOLDER):
         for table in _read_tables(file):
             entity = _read_entity(file, table)
@@ -104,12 +105,16 @@ def read_entities(rulebook: Rulebook) -> EntityLexicon:
             for pattern, kind in _read_names(file, table):
                 if kind is NameKind.HANJA:
                     hanja.add(pattern.text)
-                if kind is not NameKind.AMBIGUOUS and kind is not NameKind.MASK:
+                if kind is not NameKind.AMBIGUOUS:
                     owner = owners.setdefault((fold(pattern.text), pattern.exact), entity.id)
                     if owner != entity.id:
                         raise _error(file, table, f"{pattern.text!r} already names {owner}: make it ambiguous in one")
                 patterns.append(pattern)
-                names.append(Name(-1 if kind is NameKind.MASK else index, kind))
+                names.append(Name(index, kind))
+            masks += [Pattern(word, "prefix" if is_hangul(word[-1]) else "word") for word in table.get("masks", ())]
+    # masks last: where one is the very name of another entity (North Korea), the name comes first
+    patterns += masks
+    names += [Name(-1, NameKind.MASK)] * len(masks)
     if not entities:
         raise shared.error("there is no entity: the folder entities/ is empty")
     return EntityLexicon(
@@ -186,8 +191,6 @@ def _read_names(file: RuleFile, table: Mapping[str, Any]) -> Iterator[tuple[Patt
                 if (fold(spelling), exact) not in seen:
                     seen.add((fold(spelling), exact))
                     yield Pattern(spelling, "word", exact), kind
-    for word in table.get("masks", ()):
-        yield Pattern(word, "prefix" if is_hangul(word[-1]) else "word"), NameKind.MASK
 
 
 def _spellings(word: str) -> Iterator[str]:

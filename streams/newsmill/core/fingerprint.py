@@ -67,7 +67,20 @@ LEAD_SIZE: Final = 24
 _HEADER: Final = struct.Struct("<BBBBIIIIQ32s")
 
 # A number beside one of these counts visits, not facts: it changes with every crawl of an unchanged page.
-_COUNTERS: Final = ("조회", "조회수", "추천수", "댓글", "댓글수", "좋아요", "공감", "views", "comments", "likes")
+_COUNTERS: Final = (
+    "조회",
+    "조회수",
+    "추천수",
+    "댓글",
+    "댓글수",
+    "좋아요",
+    "공감",
+    "읽음",
+    "views",
+    "comments",
+    "likes",
+    "reads",
+)
 
 
 def _powers(base: int, count: int) -> U64:
@@ -178,7 +191,7 @@ _COUNTER_HASHES: Final = frozenset(int(_words(word)[0][0]) for word in _COUNTERS
 
 
 def _without_counters(words: U64, digit: NDArray[np.bool_]) -> tuple[U64, NDArray[np.bool_]]:
-    """Drop the numbers that stand beside a visit counter's label: "조회수 1,234", "56 views"."""
+    """Drop visit counters, the number with its label: "조회수 1,234", "56 views"."""
     where = np.flatnonzero(digit)
     if not len(where):
         return words, digit
@@ -194,11 +207,10 @@ def _without_counters(words: U64, digit: NDArray[np.bool_]) -> tuple[U64, NDArra
         while position + 1 < len(numbers) and numbers[position + 1] == last + 1:
             position += 1
             last += 1
-        labels = [int(words[first - 1])] if first else []
-        if last + 1 < len(words):
-            labels.append(int(words[last + 1]))
-        if not _COUNTER_HASHES.isdisjoint(labels):
-            keep[first : last + 1] = False
+        if first and int(words[first - 1]) in _COUNTER_HASHES:
+            keep[first - 1 : last + 1] = False
+        elif last + 1 < len(words) and int(words[last + 1]) in _COUNTER_HASHES:
+            keep[first : last + 2] = False
         position += 1
     return words[keep], digit[keep]
 

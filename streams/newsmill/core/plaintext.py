@@ -37,8 +37,9 @@ MIN_BULLETS = 3  # lines that begin with a triangle: one or two are captions, mo
 MIN_HEADLINE = 20  # weighted characters of a headline
 MAX_HEADLINE = 200
 MIN_BEFORE_COMMENTS = 0.25  # of the prose stands above the heading of the comments
+MAX_AFTER_RELATED = 0.1  # the same for a label of links, which digests repeat after each item
 MAX_AFTER_END_IN_BODY = 0.15  # the same within an element that was chosen as the article
-MAX_AFTER_END = 0.4  # an end marker counts only if no more of the prose than this follows it
+MAX_AFTER_END = 0.3  # an end marker counts only if no more of the prose than this follows it
 
 _CJK = re.compile("[가-힣ぁ-ヿ一-鿿]")
 _SENTENCE_END = re.compile(r"(?:[.!?。…]|[다요죠음함]\.?)[\"”’'\)\]』」]*(?:\s{0,3}[^\s@]{1,64}@[^\s@]{1,64})?$")
@@ -56,6 +57,7 @@ class LineKind:
     TEXT = ""
     CAPTION = "caption"
     END = "end"
+    RELATED = "related"
     COMMENTS = "comments"
     DROP = "drop"
     REPEATED = "repeated"
@@ -99,18 +101,21 @@ def classify_line(line: str, points: float, rules: ChromeRules) -> str:
         return LineKind.CAPTION
     if size <= 60 and rules.comments_line.match(line):
         return LineKind.COMMENTS
+    if size <= 40 and rules.related_line.match(line):
+        return LineKind.RELATED
     if size <= 100 and rules.end_line.match(line):
         return LineKind.END
-    if points < 0 and size <= 120 and rules.drop_line.match(line):
+    if (points < 0 and size <= 120 and rules.drop_line.match(line)) or rules.notice_start.match(line):
         return LineKind.DROP
     return LineKind.TEXT
 
 
-_CHROME = frozenset({LineKind.END, LineKind.COMMENTS, LineKind.DROP})
-_NOT_IN_BODY = frozenset({LineKind.CAPTION, LineKind.DROP, LineKind.END})
+_CHROME = frozenset({LineKind.END, LineKind.RELATED, LineKind.COMMENTS, LineKind.DROP})
+_NOT_IN_BODY = frozenset({LineKind.CAPTION, LineKind.DROP, LineKind.END, LineKind.RELATED})
 _KIND_POINTS = {
     LineKind.CAPTION: -0.5,
     LineKind.END: -2.0,
+    LineKind.RELATED: -1.5,
     LineKind.COMMENTS: -2.0,
     LineKind.DROP: -1.5,
     LineKind.REPEATED: 0.0,
@@ -146,10 +151,14 @@ def end_of_article(lines: Sequence[str], kinds: Sequence[str], points: Sequence[
     for i, kind in enumerate(kinds):
         if points[i] > 0:
             passed += len(lines[i])
-        elif kind == LineKind.END and passed and prose - passed <= after * prose:
-            return i
-        elif kind == LineKind.COMMENTS and passed > MIN_BEFORE_COMMENTS * prose:
-            return i
+        elif passed and kind in _CHROME:
+            left = prose - passed
+            if (
+                (kind == LineKind.END and left <= after * prose)
+                or (kind == LineKind.RELATED and left <= MAX_AFTER_RELATED * prose)
+                or (kind == LineKind.COMMENTS and passed > MIN_BEFORE_COMMENTS * prose)
+            ):
+                return i
     return len(lines)
 
 

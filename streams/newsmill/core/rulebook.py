@@ -38,10 +38,12 @@ class RuleFile:
 
     def line_of_key(self, key: str, after: int = 1) -> int:
         """The first line, not before ``after``, that sets ``key`` or opens a table of that name; else ``after``."""
-        sets = re.compile(rf"""(?:^|[\s{{,])["']?{re.escape(key)}["']?\s*=|^\s*\[+\s*{re.escape(key)}\s*[\].]""")
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if number >= after and sets.search(line):
-                return number
+        sets = re.compile(rf"""(?:^|[\s{{,])["']?{re.escape(key)}["']?\s*=""")
+        opens = re.compile(rf"""^\s*\[+\s*{re.escape(key)}\s*[\].]""")
+        for wanted in (sets, opens):
+            for number, line in enumerate(self.text.splitlines(), 1):
+                if number >= after and wanted.search(line):
+                    return number
         return after
 
     def line_of_table(self, header: str, nth: int = 0) -> int:

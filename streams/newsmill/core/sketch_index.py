@@ -110,7 +110,7 @@ class SketchIndex:
         self.head = next_number
         self.next_number = next_number
         self._boilerplate = boilerplate
-        self._rows = bytearray(capacity * _ROW.size)
+        self._rows = np.zeros(capacity * _ROW.size, np.uint8).data  # takes memory only as it is written
         self._size_table(int(capacity * _POSTINGS / (_WAYS * _FILL)) + 1024)
 
     def _size_table(self, buckets: int) -> None:
@@ -124,7 +124,7 @@ class SketchIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of the table and the rows."""
-        return self._table.nbytes + len(self._rows)
+        return self._table.nbytes + self._rows.nbytes
 
     def time(self, number: int) -> int:
         """The log time of a live entry, seconds since the epoch."""

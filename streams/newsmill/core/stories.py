@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from sys import intern
 from typing import Any
 
 import orjson
@@ -22,13 +23,13 @@ from pydantic import ValidationError
 from newsmill.core.rulebook import Rulebook, RuleFile
 from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
 from newsmill.core.stories_state import ArticleEntry, CopyEntry, MetaEntry, StoriesState, StoryEntry, change_of
+from newsmill.core.story_growth import grow, rank, unite, with_value
 from newsmill.errors import Reason, Refused, UnreadableFormat
 from newsmill.events import CopyNote, Outcome, StoryItem
 
 __all__ = ["ClusterRules", "Stories", "StoriesOptions"]
 
 _FORMAT = 1
-_ARTICLE_IDS = 500  # the contract: the last 500
 _HEAVIEST = 1e6  # a weight beyond is no weight: kinds times logarithms stay below 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -47,6 +48,7 @@ class ClusterRules:
     """``[clustering]`` and ``[bounds]`` of stories.toml; likeness is a cosine, 0..1."""
 
     join: float
+    crowd: float
     merge: float
     common: float
     smoothing: float
@@ -162,7 +164,7 @@ class Stories:
             self._tell(turn, turn.stories[home], "opened", item.id, reason, None)
         else:
             winner, losers = self._merge(home, entry, links, state, turn)
-            story = _grown(turn.stories.get(winner) or state.stories[winner], item, published, self._rules)
+            story = grow(turn.stories.get(winner) or state.stories[winner], item, published, self._rules.keywords_kept)
             turn.stories[winner] = story
             if losers:
                 reason += f"; it links {len(losers)} more to this story: {', '.join(losers)}"
@@ -180,8 +182,8 @@ class Stories:
             story,
             sequence=story.sequence + 1,
             title=item.title if titled else story.title,
-            sources=_with(story.sources, item.source),
-            languages=_with(story.languages, item.language),
+            sources=with_value(story.sources, item.source),
+            languages=with_value(story.languages, item.language),
             themes=tuple(sorted({*story.themes, *item.themes})),
             first_seen=min(story.first_seen, published),
             last_seen=max(story.last_seen, published),
@@ -196,7 +198,7 @@ class Stories:
         return entry
 
     def _open(self, item: StoryItem, turn: _Turn) -> str:
-        # An article that may have been forgotten with its story opens another: the id of a closed story is not used again.
+        # an article that may have been forgotten with its story opens another: no id of a closed story comes back
         forgotten = item.verdict == "revision" or item.version < turn.now - self._window
         seed = f"{item.id}:{turn.now}" if forgotten else item.id
         name = hashlib.sha256(b"story:" + seed.encode()).hexdigest()[:32]
@@ -209,7 +211,7 @@ class Stories:
             article_ids=(item.id,),
             article_count=1,
             copy_count=0,
-            sources=_with((), item.source),
+            sources=with_value((), item.source),
             languages=(item.language,),
             themes=tuple(sorted(set(item.themes))),
             keywords=dict.fromkeys(item.keywords, 1),
@@ -233,7 +235,7 @@ class Stories:
                 weights[term] = weight
         length = math.sqrt(sum(weight * weight for weight in weights.values()))
         # rounded to what the state record holds; a weight of 0 would be no entry
-        return {term: rounded for term, weight in weights.items() if (rounded := round(weight / length, 5)) > 0.0}
+        return {intern(t): rounded for t, weight in weights.items() if (rounded := round(weight / length, 5)) > 0.0}
 
     def _links(self, terms: dict[str, float], published: int, state: StoriesState, turn: _Turn) -> list[_Link]:
         """The stories that an article is like enough, the most like first (ties: the older article)."""
@@ -244,6 +246,9 @@ class Stories:
             if article.arrived < since or abs(article.published - published) > self._window:
                 continue
             link = best.get(article.story)
+            size = state.member_count(article.story)
+            if size > 1 and similarity < self._rules.join * (1.0 + self._rules.crowd * math.log(size)):
+                continue
             if link is None or similarity > link.similarity:
                 best[article.story] = _Link(article.story, similarity, article)
         return sorted(best.values(), key=lambda link: (-link.similarity, link.nearest.slot))
@@ -271,8 +276,8 @@ class Stories:
             if likeness < rules.merge or small > rules.merge_articles:
                 continue
             first, second = (turn.stories.get(n) or state.stories[n] for n in (winner, link.story))
-            kept, gone = (first, second) if _rank(first) <= _rank(second) else (second, first)
-            turn.stories[kept.id] = _united(kept, gone, rules)
+            kept, gone = (first, second) if rank(first) <= rank(second) else (second, first)
+            turn.stories[kept.id] = unite(kept, gone, rules.keywords_kept)
             for article in state.members(gone.id):
                 turn.articles[article.id] = replace(turn.articles.get(article.id, article), story=kept.id)
             for name, article in turn.articles.items():
@@ -309,7 +314,7 @@ class Stories:
             story,
             sequence=story.sequence + 1,
             copy_count=story.copy_count + 1,
-            sources=_with(story.sources, copy.source),
+            sources=with_value(story.sources, copy.source),
             first_seen=min(story.first_seen, copy.published),
             last_seen=max(story.last_seen, copy.published),
         )
@@ -429,63 +434,6 @@ def _facts(entry: StoryItem | CopyNote, state: StoriesState, turn: _Turn) -> Fac
         return Facts(entry.id)
     opened = any(output.type == "story.opened" for output in turn.outputs)
     return Facts(entry.id, themes=entry.themes, story="opened" if opened else "joined")
-
-
-def _grown(story: StoryEntry, item: StoryItem, published: int, rules: ClusterRules) -> StoryEntry:
-    titled = story.title is None and item.title is not None
-    # an article that the window forgot, but its story did not, comes back when it is revised
-    again = item.id in story.article_ids
-    return replace(
-        story,
-        sequence=story.sequence + 1,
-        title=item.title if titled else story.title,
-        title_of=item.id if titled else story.title_of,
-        article_ids=story.article_ids if again else (*story.article_ids, item.id)[-_ARTICLE_IDS:],
-        article_count=story.article_count + (not again),
-        sources=_with(story.sources, item.source),
-        languages=_with(story.languages, item.language),
-        themes=tuple(sorted({*story.themes, *item.themes})),
-        keywords=_counted(story.keywords, {} if again else dict.fromkeys(item.keywords, 1), rules.keywords_kept),
-        first_seen=min(story.first_seen, published),
-        last_seen=max(story.last_seen, published),
-    )
-
-
-def _united(kept: StoryEntry, gone: StoryEntry, rules: ClusterRules) -> StoryEntry:
-    ids = tuple(dict.fromkeys((*gone.article_ids, *kept.article_ids)))
-    both = len(gone.article_ids) + len(kept.article_ids) - len(ids)
-    return replace(
-        kept,
-        title=kept.title if kept.title is not None else gone.title,
-        title_of=kept.title_of if kept.title is not None else gone.title_of,
-        article_ids=ids[-_ARTICLE_IDS:],
-        article_count=kept.article_count + gone.article_count - both,
-        copy_count=kept.copy_count + gone.copy_count,
-        sources=tuple(sorted({*kept.sources, *gone.sources})),
-        languages=tuple(sorted({*kept.languages, *gone.languages})),
-        themes=tuple(sorted({*kept.themes, *gone.themes})),
-        keywords=_counted(kept.keywords, gone.keywords, rules.keywords_kept),
-        first_seen=min(kept.first_seen, gone.first_seen),
-        last_seen=max(kept.last_seen, gone.last_seen),
-    )
-
-
-def _rank(story: StoryEntry) -> tuple[int, int, str]:
-    """The story with more articles stays; ties: the earlier, then by id."""
-    return -story.article_count, story.first_seen, story.id
-
-
-def _counted(old: Mapping[str, int], new: Mapping[str, int], limit: int) -> dict[str, int]:
-    total = dict(old)
-    for term, count in new.items():
-        total[term] = total.get(term, 0) + count
-    if len(total) > limit:
-        return dict(sorted(total.items(), key=lambda k: (-k[1], k[0]))[:limit])
-    return total
-
-
-def _with(values: tuple[str, ...], value: str | None) -> tuple[str, ...]:
-    return values if value is None or value in values else tuple(sorted((*values, value)))
 
 
 def _cosine(left: Mapping[str, float], right: Mapping[str, float]) -> float:

@@ -9,7 +9,8 @@ A term is a string whose first character tells its kind, so that kinds never mee
     ~1.5e+09, ~3%         a number
     @place:japan+=tariff  two of the above in one article
 
-Its weight is kind weight x (1 + ln(frequency, the title counted more)) x ln(1 / share of background documents).
+Its weight is kind weight x (1 + ln(frequency, the title counted more)) x ln(1 / share of background documents), raised
+to a power below 1 that keeps one strong term from deciding alone.
 Kinds, weights and bounds are in ``rules/stories.toml``, the shares in ``rules/background.toml``.
 """
 
@@ -61,21 +62,21 @@ def story_terms(
 ) -> dict[str, float]:
     """Weighted terms of title and lead, heaviest first (ties by term), at most ``weights.count`` of them.
 
-    ``language`` is not needed to read the words (their script tells), but decides nothing wrong either: it is part of
-    the interface. ``amounts`` have offsets into ``text``. Weights are rounded to four decimals. Bounded by the
-    characters of title and lead, whatever the text is.
+    ``language`` (BCP 47) is not consulted: the script of each word tells how to read it, also in mixed text.
+    ``amounts`` have offsets into ``text``. Weights are rounded to four decimals. Work is bounded by the characters of
+    title and lead, whatever the text is.
     """
     weights = rules.weights
     head = _normal(title or "", weights.title_characters)
     lead = _normal(text, weights.lead_characters)
     if head and lead.startswith(head):
         lead = lead[len(head) :]
-    counts: dict[str, list[float]] = {}  # term → frequency, kind weight, share of the background
+    counts: dict[str, list[float]] = {}  # term → frequency, kind weight, rarity
     for part, factor in ((head, weights.title_weight), (lead, 1.0)):
         for term, kind in _scan(part, rules):
             entry = counts.get(term)
             if entry is None:
-                counts[term] = [factor, kind, rules.share(term)]
+                counts[term] = [factor, kind, rules.rarity(term)]
             else:
                 entry[0] += factor
     _add_entities(head, lead, entities, counts, rules)
@@ -83,13 +84,14 @@ def story_terms(
         if amount.end <= weights.lead_characters:
             counts.setdefault(f"~{float(amount.value):.3g}", [1.0, weights.number, rules.unseen])
     _add_pairs(counts, rules)
-    scored = []
-    for term, (frequency, kind, share) in counts.items():
-        weight = round(-kind * (1.0 + math.log(max(1.0, frequency))) * math.log(share), 4)
-        if weight > 0.0:
-            scored.append((-weight, term))
+    scored = [
+        (-kind * rarity * (1.0 + math.log(frequency) if frequency > 1.0 else 1.0), term)
+        for term, (frequency, kind, rarity) in counts.items()
+        if kind
+    ]
     scored.sort()
-    return {term: -weight for weight, term in scored[: weights.count]}
+    flat = ((term, round((-evidence) ** weights.flattening, 4)) for evidence, term in scored[: weights.count])
+    return {term: weight for term, weight in flat if weight > 0.0}
 
 
 def _normal(text: str, limit: int) -> str:
@@ -235,15 +237,22 @@ def _add_entities(
             frequency += 1.0
         if not frequency:
             continue
-        term, share = f"@{entity.id}", rules.shares.get(f"@{entity.id}", 0.0)
+        term = f"@{entity.id}"
+        rarity = rules.rarity(term)
         for surface in entity.surfaces:
-            named = [t for t, _ in _scan(surface, rules) if t[0] not in "@=#~"]
+            named = _name_words(surface, rules)
             for word in named:
                 if word in counts:
                     counts[word][1] = min(counts[word][1], weights.surface)
             if named:  # as common as its commonest name, a name as rare as its rarest word
-                share = max(share, min(map(rules.share, named)))
-        counts[term] = [frequency, weights.entity, share or rules.unseen]
+                rarity = min(rarity, max(map(rules.rarity, named)))
+        counts[term] = [frequency, weights.entity, rarity]
+
+
+@lru_cache(maxsize=1 << 14)
+def _name_words(surface: str, rules: StoryRules) -> tuple[str, ...]:
+    """The plain words of a name, as `_scan` finds them."""
+    return tuple(term for term, _ in _scan(surface, rules) if term[0] not in "@=#~")
 
 
 def _add_pairs(counts: dict[str, list[float]], rules: StoryRules) -> None:
@@ -251,18 +260,18 @@ def _add_pairs(counts: dict[str, list[float]], rules: StoryRules) -> None:
     weights = rules.weights
     named: dict[str, float] = {}
     spoken: dict[str, float] = {}
-    for term, (_, _, share) in counts.items():
+    for term, (_, _, rarity) in counts.items():
         if term[0] == "@":
             country = rules.stands_for.get(term, term)
-            named[country] = max(share, named.get(country, 0.0))
+            named[country] = min(rarity, named.get(country, rarity))
         elif term[0] == "=":
-            spoken[term] = share
+            spoken[term] = rarity
     members = [*list(named.items())[: weights.pair_members], *list(spoken.items())[: weights.pair_members]]
-    for at, (first, share) in enumerate(members):
+    for at, (first, rarity) in enumerate(members):
         for second, other in members[at + 1 :]:
             if first[0] != second[0]:
                 kind = weights.entity_concept
             else:
                 kind = weights.entity_pair if first[0] == "@" else weights.concept_pair
             left, right = (second, first) if first[0] == second[0] and second < first else (first, second)
-            counts[f"{left}+{right}"] = [1.0, kind, max(rules.unseen, share * other)]
+            counts[f"{left}+{right}"] = [1.0, kind, min(rules.unseen, rarity + other)]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from newsmill.core.korean import Particles
@@ -38,6 +39,7 @@ class TermWeights:
     entity_concept: float
     concept_pair: float
     pair_members: int
+    flattening: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class StoryRules:
     joined: tuple[str, ...]
     stands_for: Mapping[str, str]
     ending: re.Pattern[str]
-    shares: Mapping[str, float]
+    rarities: Mapping[str, float]
     unseen: float
 
     @classmethod
@@ -84,13 +86,13 @@ class StoryRules:
             joined=tuple(sorted(joined, key=lambda w: (-len(w), w))),
             stands_for=_ids(concepts, "stands_for"),
             ending=re.compile(f"(?:{'|'.join(map(re.escape, endings))})$"),
-            shares=_shares(rulebook.file("background.toml")),
-            unseen=_number(stories, _section(stories, "background"), "unseen") / 10_000,
+            rarities=_rarities(rulebook.file("background.toml")),
+            unseen=math.log(10_000 / _above_zero(stories, _section(stories, "background"), "unseen")),
         )
 
-    def share(self, term: str) -> float:
-        """The share of background documents (0..1) that hold a term; never 0."""
-        return self.shares.get(term, self.unseen)
+    def rarity(self, term: str) -> float:
+        """ln(1 / share of the background documents that hold a term): the inverse document frequency, 0 or more."""
+        return self.rarities.get(term, self.unseen)
 
 
 def plain_word(word: str) -> str:
@@ -101,6 +103,7 @@ def plain_word(word: str) -> str:
     return word.replace(".", "").replace("'", "")
 
 
+@lru_cache(maxsize=1 << 15)
 def stem_english(word: str) -> str:
     """An English word without its commonest inflections: Harman's S-stemmer (1991), with -ing, -ed and -ly."""
     if len(word) > 4:
@@ -150,14 +153,14 @@ def _ids(file: RuleFile, section: str) -> dict[str, str]:
     return {(f"@{key}" if ":" in key else key): f"@{value}" for key, value in table.items()}
 
 
-def _shares(file: RuleFile) -> dict[str, float]:
-    shares: dict[str, float] = {}
+def _rarities(file: RuleFile) -> dict[str, float]:
+    rarities: dict[str, float] = {}
     for per_10000, words in _section(file, "documents_per_10000").items():
         if not per_10000.isdigit() or not 0 < int(per_10000) <= 10_000 or not isinstance(words, str):
             raise file.error('a line must be a whole number up to 10000 = "words"', f"{per_10000} =")
         for word in words.split("|"):
-            shares[word] = int(per_10000) / 10_000
-    return shares
+            rarities[word] = math.log(10_000 / int(per_10000))
+    return rarities
 
 
 def _weights(file: RuleFile) -> TermWeights:
@@ -185,6 +188,13 @@ def _number(file: RuleFile, table: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise file.error(f"{key} must be a number, 0 or more", key)
     return float(value)
+
+
+def _above_zero(file: RuleFile, table: Mapping[str, Any], key: str) -> float:
+    value = _number(file, table, key)
+    if value == 0:
+        raise file.error(f"{key} must be more than 0", key)
+    return value
 
 
 def _list(file: RuleFile, table: Mapping[str, Any], key: str) -> list[str]:

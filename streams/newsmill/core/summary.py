@@ -17,6 +17,7 @@ __all__ = ["summarize"]
 
 _MOST: Final = 3
 _READ: Final = 4_000  # code points; what comes later is background
+_TITLE_READ: Final = 300
 _SENTENCES: Final = 12
 _LONGEST: Final = 320  # code points of one sentence; Korean says in 160 what English says in 320
 _LONGEST_KOREAN: Final = 200
@@ -66,19 +67,25 @@ def summarize(title: str | None, text: str, language: str) -> list[str]:
     if len(text) > _READ and len(spans) > 1:
         spans.pop()  # cut off in the middle
     sentences: list[_Sentence] = []
+    last, marked = -1, False
     for start, end in spans:
+        if last < 0 or "\n" in part[last:start]:
+            marked = part[start] in _MARKS and _BYLINE.match(part, start, end) is None
+        last = end
+        if marked:
+            continue  # a subhead, a list entry, a note of the editors
         byline = _BYLINE.match(part, start, end)
         if byline is not None:
             start = byline.end()
         if not shortest <= end - start <= longest:
             continue
         sentence = part[start:end]
-        if sentence[0] in _MARKS or not (_KOREAN_END if korean else _END).search(sentence, end - start - 6):
+        if not (_KOREAN_END if korean else _END).search(sentence, end - start - 6):
             continue
         sentences.append(_Sentence(len(sentences), sentence, _words(sentence)))
         if len(sentences) == _SENTENCES:
             break
-    chosen = _choose(sentences, _words(title) if title else frozenset())
+    chosen = _choose(sentences, _words(title[:_TITLE_READ]) if title else frozenset())
     return chosen or _first_piece(part, spans, longest)
 
 

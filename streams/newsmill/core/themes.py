@@ -43,8 +43,8 @@ class TermTrace(NamedTuple):
 class ThemeTrace:
     """One theme's decision, whether it applies or not.
 
-    ``total`` is the sum of the rules' weights against ``threshold``; ``by_model`` says that learned weights decided on
-    top of them, and then the weights of ``terms`` are in log-odds. ``terms`` has the heaviest first.
+    ``total`` is the sum of the rules' weights against ``threshold``. ``by_model`` says that learned weights decided on
+    top of it; the weight of a term is then the rule's own plus what was learned for it. ``terms``: the heaviest first.
     """
 
     theme: str
@@ -221,7 +221,7 @@ def _weigh(title: str | None, text: str, lexicon: ThemeLexicon) -> list[_Sum]:
         headline = text[: scan.headline_characters].split("\n", 1)[0]
         text = text[len(headline) :]
     else:
-        headline = title
+        headline = title[: scan.lead_characters]
     _absorb(lexicon, headline, lexicon.matcher.find(headline), head, sums, classes)
     if text:
         text = text[: scan.body_characters]

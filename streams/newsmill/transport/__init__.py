@@ -1,7 +1,6 @@
 """The transport of all stages: one Faust event a fetched batch, one Kafka transaction a batch."""
 
 from newsmill.transport.consumer import Batch, BatchTransport
-from newsmill.transport.marker import Marker, Place
 from newsmill.transport.shell import StageShell
 from newsmill.transport.stage import Stage, context_of
 from newsmill.transport.transaction import TransactionFailed, Writer
@@ -10,8 +9,6 @@ from newsmill.transport.watch import watch_event_loop, watch_lag
 __all__ = [
     "Batch",
     "BatchTransport",
-    "Marker",
-    "Place",
     "Stage",
     "StageShell",
     "TransactionFailed",

@@ -44,10 +44,11 @@ class TransactionFailed(Exception):
 
 
 class Writer:
-    """The transactional producer of one input partition."""
+    """The transactional producer of one input partition. ``counts`` is topic → partitions, shared by all of a stage."""
 
-    def __init__(self, options: dict[str, Any], transactional_id: str, timeout_ms: int) -> None:
+    def __init__(self, options: dict[str, Any], transactional_id: str, timeout_ms: int, counts: dict[str, int]) -> None:
         self.transactional_id = transactional_id
+        self._partitions = counts
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id,
@@ -58,13 +59,14 @@ class Writer:
             max_request_size=10 << 20,
             compression_type="zstd",
         )
-        self._partitions: dict[str, int] = {}
 
-    async def start(self, topics: Sequence[str]) -> None:
-        """Fence whoever used this transactional id before, and learn the partitions of the topics to write."""
+    async def start(self) -> None:
+        """Fence whoever used this transactional id before."""
         await self._producer.start()
-        for topic in topics:
-            self._partitions[topic] = len(await self._producer.partitions_for(topic))
+
+    async def count_partitions(self, topics: Sequence[str]) -> dict[str, int]:
+        """How many partitions each topic has."""
+        return {topic: len(await self._producer.partitions_for(topic)) for topic in topics}
 
     async def stop(self) -> None:
         """Close the connection; an open transaction is left to be fenced or to time out."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from newsmill.core.rulebook import Rulebook
 from newsmill.settings import Settings
-from newsmill.transport import Stage
 
-__all__ = ["DEFAULT_FACTORY", "EXIT_AGAIN", "ProcessPlan", "load_factory"]
+__all__ = ["DEFAULT_FACTORY", "EXIT_AGAIN", "ProcessPlan"]
 
 DEFAULT_FACTORY = "newsmill.stages:build_stages"
 # sysexits' EX_TEMPFAIL: begin again. Exit codes 2 and 3 (errors.py) are for a person: the parent stops too.
@@ -30,6 +26,10 @@ class ProcessPlan(BaseModel):
     stages: tuple[str, ...]
     metrics_port: int | None
     marker: str
+    # made by the process when its groups are joined for the first time
+    started: str
+    # whether this index has worked before: what is missing now was there, and may come back
+    again: bool = False
     # (stage, partition, offset) of records that killed a process natively, twice
     crashers: tuple[tuple[str, int, int], ...] = ()
     # where the stages come from: "module:function"
@@ -47,10 +47,3 @@ class ProcessPlan(BaseModel):
         if settings.sasl_password is not None:
             values["sasl_password"] = settings.sasl_password.get_secret_value()
         return values
-
-
-def load_factory(factory: str) -> Callable[[Settings, Rulebook, tuple[str, ...]], list[Stage]]:
-    """The function that "module:function" names: settings, rulebook and stage names → stages."""
-    module, _, name = factory.partition(":")
-    made: Callable[[Settings, Rulebook, tuple[str, ...]], list[Stage]] = getattr(importlib.import_module(module), name)
-    return made

@@ -18,13 +18,10 @@ from pathlib import Path
 
 import xxhash
 
-from newsmill import kafka
-from newsmill.core.rulebook import load_rulebook
-from newsmill.errors import BrokerError, NewsmillError, TopicError
+from newsmill.errors import NewsmillError
+from newsmill.marker import Marker, Place
 from newsmill.settings import Settings
-from newsmill.topics import registry
-from newsmill.transport.marker import Marker, Place
-from newsmill.worker.plan import DEFAULT_FACTORY, ProcessPlan, load_factory
+from newsmill.worker.plan import DEFAULT_FACTORY, ProcessPlan
 
 __all__ = ["WorkerPlan", "supervise"]
 
@@ -69,28 +66,14 @@ def _instance(settings: Settings) -> Iterator[str]:
             os.close(file)
             continue
         try:
-            yield f"{socket.gethostname()}-{slot}"
+            # another file system (a container, another user's temporary folder) has slots of its own
+            place = os.fstat(file)
+            own = xxhash.xxh32_hexdigest(f"{place.st_dev}-{place.st_ino}".encode())
+            yield f"{socket.gethostname()}-{slot}-{own}"
         finally:
             os.close(file)
         return
     raise NewsmillError("1000 workers run on this host already")
-
-
-async def _preflight(settings: Settings, plan: WorkerPlan) -> None:
-    """Everything that a person got wrong shows here, before any process is started."""
-    rulebook = load_rulebook(settings.rules_dir)
-    stages = load_factory(plan.factory)(settings, rulebook, plan.stages)
-    await kafka.wait_for_broker(settings)
-    themes = sorted({sink[6:] for stage in stages for sink in stage.sinks if sink.startswith("theme.")})
-    topics = registry(themes, settings)
-    needed = {"ledger", "deadletter"}
-    for stage in stages:
-        needed |= {stage.source, *stage.sinks} | ({stage.state_topic} if stage.state_topic else set())
-    async with kafka.admin_client(settings) as admin:
-        there = set(await admin.list_topics())
-    missing = sorted(name for short in needed if (name := settings.topic_prefix + topics[short].name) not in there)
-    if missing:
-        raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
 
 
 class _Supervisor:
@@ -106,6 +89,7 @@ class _Supervisor:
         self.processes: dict[int, asyncio.subprocess.Process] = {}
 
     async def _start(self, index: int) -> asyncio.subprocess.Process:
+        (self.folder / f"marker-{index}").unlink(missing_ok=True)  # what it says is about the process before
         port = None if self.plan.metrics_port is None else self.plan.metrics_port + index
         plan = ProcessPlan(
             index=index,
@@ -113,6 +97,8 @@ class _Supervisor:
             stages=self.plan.stages,
             metrics_port=port,
             marker=str(self.folder / f"marker-{index}"),
+            started=str(self._started(index)),
+            again=self._started(index).exists(),
             crashers=tuple(sorted((place.stage, place.partition, place.offset) for place in self.crashers)),
             factory=self.plan.factory,
             settings=ProcessPlan.plain(self.settings),
@@ -124,6 +110,9 @@ class _Supervisor:
         process.stdin.write(plan.line())
         self.processes[index] = process
         return process
+
+    def _started(self, index: int) -> Path:
+        return self.folder / f"started-{index}"
 
     def _blame(self, index: int, returncode: int) -> None:
         """After a death by a signal, count the record that was in hand; blame it when the count is reached."""
@@ -158,7 +147,8 @@ class _Supervisor:
                 if code > 0:
                     self.exit_code = self.exit_code or 1
                 return
-            if code in (2, 3):  # it said what a person must do; starting it again would only repeat it
+            # it said what a person must do; starting it again would only repeat it
+            if code in (2, 3) or (code == 1 and not self._started(index).exists()):
                 self.exit_code = code
                 self.stopping.set()
                 return
@@ -191,12 +181,6 @@ async def _supervise(settings: Settings, plan: WorkerPlan, folder: Path, instanc
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stopping.set)
-    try:
-        await _preflight(settings, plan)
-    except BrokerError:
-        if supervisor.stopping.is_set():
-            return 0
-        raise
     log.info("worker %s: %d process(es), stages %s", instance, plan.processes, ", ".join(plan.stages))
     runs = [asyncio.create_task(supervisor.run_process(index)) for index in range(plan.processes)]
     await supervisor.stopping.wait()
