@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from newsmill.errors import BrokerError
+from newsmill.errors import BrokerError, ConfigError
 from newsmill.settings import Settings
 
 __all__ = [
@@ -38,9 +38,11 @@ def client_options(settings: Settings) -> dict[str, Any]:
         "client_id": "newsmill",
     }
     if settings.security_protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(
-            cafile=str(settings.ssl_ca_file) if settings.ssl_ca_file else None
-        )
+        file = settings.ssl_ca_file
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=str(file) if file is not None else None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"NEWSMILL_SSL_CA_FILE is {file}: {error.strerror or error}") from error
     if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
