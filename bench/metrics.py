@@ -53,7 +53,7 @@ def _count(metrics: Metrics, stage: Stage, results: Sequence[Result], records: S
             facts.append(result.facts)
         if stage.reports_latency and result.raw_time_ms is not None:
             times.append(result.raw_time_ms)
-    metrics.batch(stage.name, counts, {}, 0.001 * len(records), 0.01, records[-1].timestamp, times, facts)
+    metrics.batch(stage.name, counts, {}, 0.001 * len(records), 0.01, times, records[-1].timestamp, facts)
     if state is not None:
         metrics.state(stage.name, 0, state)  # type: ignore[arg-type]
 

@@ -169,8 +169,8 @@ class Metrics:
         reasons: Mapping[str, int],
         worked: float,
         total: float,
+        raw_times_ms: Sequence[int],
         newest_ms: int,
-        raw_times_ms: Sequence[int] = (),
         facts: Sequence[Facts] = (),
     ) -> None:
         """Count one committed batch; seconds of work, and of work and commit together.

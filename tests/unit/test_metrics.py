@@ -35,7 +35,7 @@ def enriched(themes: list[str], language: str = "ko", offset: int = 7) -> Facts:
 
 
 def test_results_and_batches_add_up_to_the_records(metrics: Metrics) -> None:
-    metrics.batch("dedupe", {"original": 3, "duplicate": 2, "dead_letter": 1}, {"wrong_type": 1}, 0.6, 0.7, NOW_MS)
+    metrics.batch("dedupe", {"original": 3, "duplicate": 2, "dead_letter": 1}, {"wrong_type": 1}, 0.6, 0.7, (), NOW_MS)
     assert value(metrics, "news_stage_events_total", stage="dedupe", mode="live") == 6
     results = [
         sample.value
@@ -60,7 +60,7 @@ def test_latency_falls_into_its_bucket(
 ) -> None:
     monkeypatch.setattr("newsmill.metrics.time.time", lambda: NOW_MS / 1000)
     raw = NOW_MS - round(seconds * 1000)
-    metrics.batch("enrich", {"ok": 2}, {}, 0.1, 0.1, NOW_MS, [raw, NOW_MS], [enriched([]), enriched([])])
+    metrics.batch("enrich", {"ok": 2}, {}, 0.1, 0.1, [raw, NOW_MS], NOW_MS, [enriched([]), enriched([])])
     text = {
         sample.labels["le"]: sample.value
         for family in metrics.registry.collect()
@@ -74,19 +74,19 @@ def test_latency_falls_into_its_bucket(
 
 def test_labels_are_closed(metrics: Metrics) -> None:
     facts = [enriched(["chips", "cloud"]), enriched(["a-new-theme"], "xx"), enriched([], "en")]
-    metrics.batch("enrich", {"ok": 3}, {}, 0.1, 0.1, NOW_MS, [NOW_MS] * 3, facts)
+    metrics.batch("enrich", {"ok": 3}, {}, 0.1, 0.1, [NOW_MS] * 3, NOW_MS, facts)
     classified = "news_articles_classified_total"
     assert value(metrics, classified, theme="chips", language="ko") == 1
     assert value(metrics, classified, theme="cloud", language="ko") == 1
     assert value(metrics, classified, theme="none", language="other") == 1
     assert value(metrics, classified, theme="none", language="en") == 1
     stories = [Facts(ID, themes=["chips"], story="opened"), Facts(ID, themes=[], story="joined"), Facts(ID)]
-    metrics.batch("stories", {"ok": 3}, {}, 0.1, 0.1, NOW_MS, (), stories)
+    metrics.batch("stories", {"ok": 3}, {}, 0.1, 0.1, (), NOW_MS, stories)
     assert value(metrics, "news_stories_opened_total", theme="chips") == 1
     assert value(metrics, "news_stories_opened_total", theme="none") == 0
     assert value(metrics, "news_story_articles_total", theme="none") == 1
     sources = [Facts(ID, source="PUBLISHER A"), Facts(ID, source="Somebody")]
-    metrics.batch("prepare", {"ok": 2}, {}, 0.1, 0.1, NOW_MS, (), sources)
+    metrics.batch("prepare", {"ok": 2}, {}, 0.1, 0.1, (), NOW_MS, sources)
     shown = {
         sample.labels["source_group"]: sample.value
         for family in metrics.registry.collect()
@@ -94,7 +94,7 @@ def test_labels_are_closed(metrics: Metrics) -> None:
         if sample.name == "news_source_last_event_timestamp_seconds"
     }
     assert shown == {"wire": NOW_MS / 1000, "other": NOW_MS / 1000}
-    metrics.batch("dedupe", {"duplicate": 1}, {}, 0.1, 0.1, NOW_MS, (), [Facts(ID, method="near")])
+    metrics.batch("dedupe", {"duplicate": 1}, {}, 0.1, 0.1, (), NOW_MS, [Facts(ID, method="near")])
     assert value(metrics, "news_duplicates_total", method="near") == 1
 
 
@@ -166,7 +166,7 @@ def get(url: str, accept: str = "text/plain") -> tuple[str, str]:
 
 def test_endpoint_negotiates_openmetrics_with_exemplars(metrics: Metrics, address: str) -> None:
     facts = [enriched([], offset=1), enriched([], offset=2)]
-    metrics.batch("enrich", {"ok": 2}, {}, 0.1, 0.1, NOW_MS, [NOW_MS + 5, NOW_MS], facts)
+    metrics.batch("enrich", {"ok": 2}, {}, 0.1, 0.1, [NOW_MS + 5, NOW_MS], NOW_MS, facts)
     kind, text = get(f"{address}/metrics", "application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert '# {raw="news.raw.v1-2-2"}' in text, "the slowest article of the batch"
@@ -179,7 +179,7 @@ def test_endpoint_negotiates_openmetrics_with_exemplars(metrics: Metrics, addres
 
 def test_exemplar_that_openmetrics_forbids_is_left_out(metrics: Metrics) -> None:
     facts = Facts(ID, ("x" * 130, 0, 0), themes=[])
-    metrics.batch("enrich", {"ok": 1}, {}, 0.1, 0.1, NOW_MS, [NOW_MS], [facts])
+    metrics.batch("enrich", {"ok": 1}, {}, 0.1, 0.1, [NOW_MS], NOW_MS, [facts])
     assert all(sample.exemplar is None for family in metrics.registry.collect() for sample in family.samples)
 
 

@@ -407,7 +407,7 @@ class StageShell:
         part.committed = next_offset
         total = work.seconds + time.perf_counter() - began
         self.metrics.batch(
-            self.stage.name, work.counts, work.reasons, work.seconds, total, last_ms, work.raw_times, work.facts
+            self.stage.name, work.counts, work.reasons, work.seconds, total, work.raw_times, last_ms, work.facts
         )
         if part.state is not None:
             self.metrics.state(self.stage.name, part.number, part.state)
