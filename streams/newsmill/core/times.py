@@ -124,8 +124,14 @@ def format_utc(ms: int) -> str:
     """Milliseconds since the epoch as ISO 8601 in UTC: 2026-01-02T03:04:05.678Z, without a fraction of zero."""
     ms = min(max(ms, -62_135_596_800_000), _LATEST_MS)
     seconds, fraction = divmod(ms, 1000)
-    written = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+    written = _written(seconds)
     return f"{written}.{fraction:03d}Z" if fraction else f"{written}Z"
+
+
+@lru_cache(maxsize=4096)
+def _written(seconds: int) -> str:
+    # a stream's times lie close together: many records share a second
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def _from_number(value: float) -> int | None:

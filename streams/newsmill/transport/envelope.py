@@ -92,7 +92,7 @@ class Envelopes:
         if size > self._limits[output.to]:
             raise Refused(Reason.OUTPUT_TOO_LARGE, f"{output.type} of {size} bytes for {self._titles[output.to]}")
         headers = self._headers(output.type, output.id, output.time_ms, output.subject)
-        return self.names[output.to], None, output.key, output.value, output.time_ms, headers
+        return self.names[output.to], output.partition, output.key, output.value, output.time_ms, headers
 
     def dead_letter(self, raw: Any, refusal: Refused) -> Item:
         """The original bytes and key, unchanged, with the reason in headers."""

@@ -14,7 +14,8 @@ __all__ = ["Stage", "context_of"]
 
 def context_of(settings: Settings, run: str = "live") -> Context:
     """What the stages of a run may know of their surroundings."""
-    return Context(run, __version__, settings.default_timezone, {})
+    shards = settings.shard_of_language if settings.dedupe_shards > 1 else None
+    return Context(run, __version__, settings.default_timezone, {"shard_of_language": shards})
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import TopicPartition
+
+from newsmill.transport.partitioner import hash_keys
 
 __all__ = ["Item", "TransactionFailed", "Writer"]
 
@@ -31,12 +31,6 @@ _SECONDS = 30.0
 Headers = list[tuple[str, bytes]]
 # topic, partition or None (by key), key, value, timestamp in ms, headers
 Item = tuple[str, int | None, bytes | None, bytes | None, int, Headers]
-
-
-@lru_cache(maxsize=4096)
-def _hash(key: bytes) -> int:
-    """Kafka's murmur2 of a key. An article's key goes to several topics, and the hash is pure Python (5 µs)."""
-    return int(murmur2(key) & 0x7FFFFFFF)
 
 
 class TransactionFailed(Exception):
@@ -72,12 +66,14 @@ class Writer:
         """Close the connection; an open transaction is left to be fenced or to time out."""
         await self._producer.stop()
 
-    def partition_of(self, topic: str, key: bytes | None) -> int:
-        """Kafka's default partitioner: murmur2 of the key."""
-        count = self._partitions[topic]
-        if count == 1 or key is None:
-            return 0
-        return _hash(key) % count
+    def partitions_of(self, items: Sequence[Item]) -> list[int]:
+        """The partition of each item: as given, else where Kafka's default partitioner puts its key."""
+        hashes = hash_keys([item[2] for item in items if item[1] is None and item[2] is not None])
+        counts = self._partitions
+        return [
+            item[1] if item[1] is not None else hashes[item[2]] % counts[item[0]] if item[2] is not None else 0
+            for item in items
+        ]
 
     async def commit(self, items: Sequence[Item], group: str, source: TopicPartition, next_offset: int) -> None:
         """Write the items and the next offset to read in one transaction; `TransactionFailed` unless confirmed."""
@@ -97,9 +93,8 @@ class Writer:
         producer = self._producer
         open_batches: dict[tuple[str, int], Any] = {}
         sends: list[asyncio.Future[Any]] = []
-        for topic, partition, key, value, timestamp, headers in items:
-            if partition is None:
-                partition = self.partition_of(topic, key)
+        for item, partition in zip(items, self.partitions_of(items), strict=True):
+            topic, _, key, value, timestamp, headers = item
             place = (topic, partition)
             batch = open_batches.get(place)
             if batch is None:
