@@ -7,15 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-# the harness of a pipeline, bench's articles, the preview of the boards
-sys.path[:0] = [str(HERE.parent / "integration"), str(ROOT), str(ROOT / "ops/grafana")]
 
 
 @pytest.fixture(scope="session", autouse=True)
