@@ -71,15 +71,12 @@ def whole(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> lis
 
 def _told(record: Record, state: None) -> Result:
     """As `_small`, with all that the stage with the most to count tells of an article."""
-    result = _small(record, state)
-    facts = Facts(
-        record.key.decode() if record.key else "",
-        origin=(record.topic, record.partition, record.offset),
-        language="ko",
-        published_at="2026-03-01T00:00:00Z",
-        themes=("chips",),
-    )
-    return result._replace(facts=facts)
+    _mark()
+    key = record.key or b""
+    name = key.decode()
+    output = Output("unique", key, verdict(record.value or b""), "article", name, record.timestamp, name)
+    facts = Facts(name, (record.topic, record.partition, record.offset), None, "ko", "2026-03-01T00:00:00Z", ("chips",))
+    return Result(Outcome.OK, (output,), (), record.timestamp, facts)
 
 
 def counted(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> list[Stage]:

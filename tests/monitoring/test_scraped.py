@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import pytest
 from bench.articles import make_articles
 from harness import Mill
 from preview import preview
-from prometheus_server import ROOT, Prometheus
+from prometheus_server import ROOT, Prometheus, free_port
 
 from newsmill import kafka
 
@@ -33,12 +32,6 @@ EMPTY = {
     ("overview", "Alerts"): "a table of alerts has no row while none fires; it is looked at again when some do",
 }
 GROUPS = {"wire": [f"Publisher {number}" for number in range(40)]}
-
-
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Feed(threading.Thread):
@@ -78,11 +71,11 @@ class Scene:
         self.hanging = Mill(bootstrap, f"{prefix}hang.", folder / "hang", **settings)
         self.hanging.env["PYTHONPATH"] = str(HERE)
         self.mill.env["NEWSMILL_METRICS_SOURCE_GROUPS"] = groups
-        ports = [port(), port()]
+        ports = [free_port(), free_port()]
         self.worker = self.mill.newsmill("worker", "--metrics-port", str(ports[0]))
         self.hanging.spawn(str(HERE / "hang_worker.py"), str(ports[1]))
         self.targets = [f"127.0.0.1:{number}" for number in ports]
-        self.prometheus = Prometheus(folder / "prometheus", port(), self.targets, DIVISORS)
+        self.prometheus = Prometheus(folder / "prometheus", free_port(), self.targets, DIVISORS)
 
     def close(self) -> None:
         self.prometheus.stop()
