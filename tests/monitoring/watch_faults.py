@@ -10,6 +10,7 @@ worker and a Prometheus of its own, and publishes 5 articles a second meanwhile.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import tempfile
 import threading
@@ -69,6 +70,7 @@ def feed(mill: Mill) -> None:
 
 
 def main(faults: list[str]) -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every try while the broker is away
     folder = Path(tempfile.mkdtemp(prefix="newsmill-faults-"))
     broker = EmbeddedKafka(0, folder / "kafka")
     running = broker.start()
