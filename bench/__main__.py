@@ -18,13 +18,14 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bench.metrics import measure_counting
 from bench.soak import run_soak
 from bench.stages import StageCost, measure_growth, measure_stages
 from bench.stream import run_stream
-from bench.transport import CANDIDATES, measure_cost, measure_latency
+from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "soak", "stream")
+SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -82,7 +83,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "soak", "stream"} & set(sections):
+        if {"transport", "latency", "metrics", "soak", "stream"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -94,6 +95,13 @@ def main() -> None:
                 console.print(f"{candidate}: {', '.join(f'{run.cpu_us:.1f}' for run in runs)} µs", style="dim")
             results["transport"] = [asdict(cost) for cost in costs]
             _table("one hop, median CPU a record", results["transport"])
+        if "metrics" in sections:
+            hops = {name: list[Any]() for name in METERED}
+            for _ in range(arguments.repeat):  # in turns, so that what else the machine does falls on both
+                for candidate in METERED:
+                    hops[candidate].append(asyncio.run(measure_cost(servers, candidate, arguments.records)))
+            results["metered"] = [asdict(_medians(runs)) for runs in hops.values()]
+            _table("one hop with metrics and without, median CPU a record", results["metered"])
         if "latency" in sections:
             results["latency"] = [
                 asdict(asyncio.run(measure_latency(servers, candidate, arguments.rate, arguments.seconds)))
@@ -117,6 +125,9 @@ def main() -> None:
         growth = measure_growth()
         results["growth"] = [asdict(cost) for cost in growth]
         _plot(growth)
+    if "metrics" in sections:
+        results["metrics"] = [asdict(cost) for cost in measure_counting()]
+        _table("what counting costs an article, all four stages", results["metrics"])
     results["load_after"] = os.getloadavg()
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.json"

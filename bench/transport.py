@@ -24,7 +24,7 @@ from newsmill.settings import Settings, load_settings
 from newsmill.topic_admin import create_topics
 from newsmill.topics import registry
 
-__all__ = ["HopCost", "HopLatency", "measure_cost", "measure_latency"]
+__all__ = ["CANDIDATES", "METERED", "HopCost", "HopLatency", "measure_cost", "measure_latency"]
 
 HERE = Path(__file__).parent
 CANDIDATES: dict[str, tuple[str, ...]] = {
@@ -32,6 +32,11 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "newsmill, whole article, exactly once": ("newsmill", "bench.candidates:whole"),
     "bare aiokafka loop, small output, no guarantee": ("bare",),
     "stock Faust async for, small output, at least once": ("faust",),
+}
+# the same hop with metrics, endpoint and lag timer, and with none of them
+METERED: dict[str, tuple[str, ...]] = {
+    "newsmill, small output, counted": ("newsmill", "bench.candidates:counted"),
+    "newsmill, small output, not counted": ("newsmill", "bench.candidates:uncounted"),
 }
 
 
@@ -144,7 +149,7 @@ async def measure_cost(servers: str, candidate: str, count: int) -> HopCost:
     """Let one candidate work off a full topic."""
     values = [orjson.dumps(article) for article in make_articles(1000)]
     with tempfile.TemporaryDirectory() as folder:
-        run = _Run(servers, CANDIDATES[candidate], Path(folder))
+        run = _Run(servers, (CANDIDATES | METERED)[candidate], Path(folder))
         await run.prepare([values[n % 1000] for n in range(count)])
         run.start()
         try:

@@ -20,6 +20,7 @@ __all__ = [
     "admin_client",
     "client_options",
     "consumer",
+    "end_offsets",
     "group_name",
     "group_offsets",
     "producer",
@@ -155,7 +156,7 @@ async def read_range(
     client.unassign() if hasattr(client, "unassign") else None
 
 
-async def end_offsets(client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+async def end_offsets(client: Any, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
     """The read_committed ends (last stable offsets): aiokafka's ``end_offsets`` honours the isolation level."""
     ends: dict[TopicPartition, int] = await client.end_offsets(list(partitions))
     return ends

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     )
 
     metrics_host: str = Field("127.0.0.1", description="address that the metrics endpoint listens on")
+    metrics_lag_seconds: float = Field(5, ge=0.2, le=300, description="how often the broker is asked for the lag")
+    metrics_source_groups: dict[str, list[str]] = Field(
+        {},
+        max_length=50,
+        description='publishers by group, watched for silence, as JSON: `{"wire": ["Publisher A", "Publisher B"]}`',
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["auto", "plain", "json"] = Field(
         "auto", description="log lines: plain, JSON, or plain on a terminal and JSON elsewhere"

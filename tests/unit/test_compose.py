@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -63,13 +65,60 @@ def test_order_of_start() -> None:
     assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     assert SERVICES["topics"]["command"] == ["topics", "create"]
     assert SERVICES["worker"]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
-    for name in ("kafka", "worker"):
+    for name in ("kafka", "worker", "prometheus", "grafana"):
         assert SERVICES[name]["healthcheck"]["test"]
 
 
 def test_data_are_kept_in_named_volumes() -> None:
     sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert sources == set(COMPOSE["volumes"])
+    assert {source for source in sources if not source.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_mounted_files_exist_and_cannot_be_written() -> None:
+    mounted = [v.split(":") for s in SERVICES.values() for v in s.get("volumes", []) if v.startswith("./")]
+    assert mounted
+    assert [(source, mode) for source, _, mode in mounted if not (ROOT / source).is_dir() or mode != "ro"] == []
+
+
+def test_compose_file_follows_the_specification() -> None:
+    schema = json.loads((Path(__file__).parent / "compose_spec/compose-spec.json").read_text("utf-8"))
+    found = list(jsonschema.Draft202012Validator(schema).iter_errors(COMPOSE))
+    assert [(error.json_path, error.message) for error in found] == []
+    broken = {**COMPOSE, "services": {"kafka": {"image": 1}}}
+    assert not jsonschema.Draft202012Validator(schema).is_valid(broken)
+
+
+def test_images_are_pinned_by_tag() -> None:
+    for name, service in SERVICES.items():
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+
+
+def test_prometheus_finds_its_rules_and_the_workers() -> None:
+    command, volumes = SERVICES["prometheus"]["command"], SERVICES["prometheus"]["volumes"]
+    target = next(volume.split(":")[1] for volume in volumes if volume.startswith("./ops/prometheus:"))
+    assert f"--config.file={target}/prometheus.yml" in command
+    assert "--enable-feature=exemplar-storage" in command
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))
+    assert [list((ROOT / "ops/prometheus").glob(pattern)) for pattern in config["rule_files"]] != [[]]
+    worker = next(job for job in config["scrape_configs"] if job["job_name"] == "newsmill")
+    [found] = worker["dns_sd_configs"]
+    assert found["names"] == ["worker"]
+    assert [str(found["port"])] == SERVICES["worker"]["expose"]
+
+
+def test_grafana_finds_its_boards_and_prometheus_and_has_no_login() -> None:
+    grafana = SERVICES["grafana"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert mounts["./ops/grafana/provisioning"] == "/etc/grafana/provisioning"
+    folder = ROOT / "ops/grafana/provisioning"
+    provider = yaml.safe_load((folder / "dashboards/newsmill.yml").read_text("utf-8"))["providers"][0]
+    assert provider["options"]["path"] == mounts["./ops/grafana/dashboards"]
+    source = yaml.safe_load((folder / "datasources/prometheus.yml").read_text("utf-8"))["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / "ops/grafana/dashboards" / Path(home).name).exists()
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert grafana["environment"]["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
 
 
 def test_variables_are_settings_of_newsmill() -> None:

@@ -16,7 +16,7 @@ from newsmill.core.dedupe_state import DedupeState
 from newsmill.core.fingerprint import pack, sketch
 from newsmill.core.folding import content_hash
 from newsmill.core.rulebook import Rulebook, RuleFile, load_rulebook
-from newsmill.core.stage import Change, Context, Record, Result
+from newsmill.core.stage import Change, Context, Facts, Record, Result
 from newsmill.errors import ConfigError, Reason, Refused, StateMismatch, UnreadableFormat
 from newsmill.events import Article, CopyNote, Duplicate, Outcome, Prepared, Provenance
 
@@ -244,7 +244,8 @@ def test_repeats() -> None:
     run = Run()
     run(1, text(1), T0, fetched=T0)
     same = record(1, text(1), T0, fetched=T0)
-    assert run.feed(same) == Result(Outcome.REPEAT, raw_time_ms=T0)  # delivered twice: no trace at all
+    again = Result(Outcome.REPEAT, raw_time_ms=T0, facts=Facts(ident(1)))
+    assert run.feed(same) == again  # delivered twice: no trace at all
     later = run(1, text(1) + " ", T0 + 1000)
     assert (later.outcome, later.outputs) == (Outcome.REPEAT, ())
     assert later.changes
@@ -284,7 +285,7 @@ def test_stale_records_are_dropped() -> None:
     run(1, text(1), T0, fetched=T0)
     run(1, text(2), T0 + 50, fetched=T0 + 50)
     late = run(1, text(3), T0 + 90, fetched=T0 + 20)
-    assert late == Result(Outcome.STALE, raw_time_ms=T0 + 90)
+    assert late == Result(Outcome.STALE, raw_time_ms=T0 + 90, facts=Facts(ident(1)))
     assert run(1, text(3), T0 + 40).outcome is Outcome.STALE
     assert run(1, text(3), T0 + 95).outcome is Outcome.REVISION  # no fetch time: its version decides
     # a repeat counts as seen: what was fetched before it is stale

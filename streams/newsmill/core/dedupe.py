@@ -21,7 +21,7 @@ from newsmill.core.fingerprint import Sketch, parity_resemblance, unpack
 from newsmill.core.folding import fold
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.sketch_index import MAX_CAPACITY, Entry, Found
-from newsmill.core.stage import Change, Context, Output, Record, Result
+from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
 from newsmill.errors import ConfigError, Reason, Refused, UnreadableFormat
 from newsmill.events import Article, CopyNote, Duplicate, Outcome, Prepared
 
@@ -156,10 +156,10 @@ class Dedupe:
         version = new.article.version
         if new.content[:8] == known.content:
             if version <= known.version and new.fetched <= known.fetched:
-                return Result(Outcome.REPEAT, raw_time_ms=version)
+                return Result(Outcome.REPEAT, raw_time_ms=version, facts=Facts(new.article.id))
             return self._repeat(new, known, state, cleaned=True)
         if version < known.version or (0 <= new.fetched < known.fetched):
-            return Result(Outcome.STALE, raw_time_ms=version)
+            return Result(Outcome.STALE, raw_time_ms=version, facts=Facts(new.article.id))
         resemblance = parity_resemblance(new.sketch.parity, new.sketch.shingles, known.parity, known.shingles)
         if new.prepared.prepare_version != known.prepare_version:
             if resemblance >= self.rules.repeat_other_cleaner:
@@ -187,7 +187,8 @@ class Dedupe:
                 parity=new.sketch.parity,
             )
         changes = [*state.departures(new.now, new.ident, entry=False), known_change(new.ident, seen)]
-        return Result(Outcome.REPEAT, changes=changes, raw_time_ms=new.article.version)
+        article = new.article
+        return Result(Outcome.REPEAT, changes=changes, raw_time_ms=article.version, facts=Facts(article.id))
 
     def _changes(
         self,
@@ -263,7 +264,9 @@ class Dedupe:
             index=True,
         )
         outcome = Outcome.UPDATE if link else Outcome.ORIGINAL
-        return Result(outcome, [_unique(new, outcome, updates, version)], changes, new.article.version)
+        article = new.article
+        output = _unique(new, outcome, updates, version)
+        return Result(outcome, [output], changes, article.version, Facts(article.id))
 
     def _revision(self, new: _Incoming, known: Known, found: Found, state: DedupeState, version: int) -> Result:
         changes = self._changes(
@@ -279,7 +282,8 @@ class Dedupe:
             index=self._worth_indexing(new, found, known.cluster),
         )
         output = _unique(new, Outcome.REVISION, known.related, version)
-        return Result(Outcome.REVISION, [output], changes, new.article.version)
+        article = new.article
+        return Result(Outcome.REVISION, [output], changes, article.version, Facts(article.id))
 
     def _duplicate(self, new: _Incoming, link: Link, found: Found, state: DedupeState, version: int) -> Result:
         match = link.match
@@ -339,7 +343,8 @@ class Dedupe:
                 article.id,
             ),
         ]
-        return Result(Outcome.DUPLICATE, outputs, changes, article.version)
+        facts = Facts(article.id, method=duplicate.method)
+        return Result(Outcome.DUPLICATE, outputs, changes, article.version, facts)
 
 
 def _unique(new: _Incoming, verdict: Outcome, updates: bytes, version: int) -> Output:

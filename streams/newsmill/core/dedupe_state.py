@@ -208,6 +208,11 @@ class DedupeState:
         return len(self.index)
 
     @property
+    def capacity(self) -> int:
+        """Most sketches held: beyond, the oldest leave early."""
+        return self.index.capacity
+
+    @property
     def ids(self) -> int:
         """Ids known now."""
         return len(self._ids)

@@ -17,7 +17,7 @@ from newsmill.core.digest import is_digest
 from newsmill.core.entities import EntityRules, find_entities
 from newsmill.core.keywords import KeywordRules, rank_keywords
 from newsmill.core.rulebook import Rulebook
-from newsmill.core.stage import Context, Output, Record, Result
+from newsmill.core.stage import Context, Facts, Output, Record, Result
 from newsmill.core.story_features import StoryRules, story_terms
 from newsmill.core.summary import summarize
 from newsmill.core.themes import ThemeRules, classify
@@ -83,7 +83,15 @@ class Enrich:
             outputs += [output(f"theme.{theme}", None) for theme in self.rules.themes.themes if theme not in themes]
         item = _STORY_ITEM.dump_json(_story_item(enriched, terms))
         outputs.append(output("story-input", item, "story-input"))
-        return Result(Outcome.OK, outputs, raw_time_ms=article.version)
+        raw = article.provenance
+        facts = Facts(
+            article.id,
+            origin=(raw.topic, raw.partition, raw.offset),
+            language=article.language,
+            published_at=article.published_at,
+            themes=themes,
+        )
+        return Result(Outcome.OK, outputs, raw_time_ms=article.version, facts=facts)
 
 
 def enrich_article(article: Article, rules: EnrichRules) -> EnrichedArticle:

@@ -22,7 +22,7 @@ from newsmill.core.language import UNKNOWN, detect_language, primary_language, s
 from newsmill.core.plaintext import clean_plain
 from newsmill.core.publisher import MAX_NAME, PublisherRules, find_publisher, zone_for_host
 from newsmill.core.rulebook import Rulebook
-from newsmill.core.stage import Context, Output, Record, Result
+from newsmill.core.stage import Context, Facts, Output, Record, Result
 from newsmill.core.times import format_utc, is_plausible, parse_time, zone
 from newsmill.errors import Reason, Refused
 from newsmill.events import Article, Outcome, Prepared, Provenance, RawArticle
@@ -90,7 +90,8 @@ class Prepare:
             subject=article.id,
             partition=None if self._shards is None else self._shards.get(article.language, 0),
         )
-        return Result(Outcome.OK, outputs=(output,), raw_time_ms=record.timestamp)
+        facts = Facts(article.id, source=article.source)
+        return Result(Outcome.OK, outputs=(output,), raw_time_ms=record.timestamp, facts=facts)
 
 
 class _Cleaned(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from newsmill.events import Outcome
 
-__all__ = ["Change", "Context", "Output", "Process", "Record", "Result", "State"]
+__all__ = ["Change", "Context", "Facts", "Output", "Process", "Record", "Result", "State"]
 
 
 class Record(NamedTuple):
@@ -53,6 +53,24 @@ class Change(NamedTuple):
     decoded: Any = None
 
 
+class Facts(NamedTuple):
+    """What metrics and debug logs may tell of one record beside its outcome; a stage fills in what it knows.
+
+    ``article`` is its id (for logs only, never a label); ``origin`` topic, partition and offset of its raw record;
+    ``published_at`` as in the event; ``method`` how a duplicate was found; ``story`` whether the article "opened" or
+    "joined" one, and then ``themes`` are the article's.
+    """
+
+    article: str
+    origin: tuple[str, int, int] | None = None
+    source: str | None = None
+    language: str | None = None
+    published_at: str | None = None
+    themes: Sequence[str] | None = None
+    method: str | None = None
+    story: str | None = None
+
+
 class Result(NamedTuple):
     """What one record led to. ``raw_time_ms`` is the Kafka time of the raw record that began it (for latency)."""
 
@@ -60,6 +78,7 @@ class Result(NamedTuple):
     outputs: Sequence[Output] = ()
     changes: Sequence[Change] = ()
     raw_time_ms: int | None = None
+    facts: Facts | None = None
 
 
 class State(Protocol):

@@ -21,7 +21,7 @@ import orjson
 from pydantic import ValidationError
 
 from newsmill.core.rulebook import Rulebook, RuleFile
-from newsmill.core.stage import Change, Context, Output, Record, Result
+from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
 from newsmill.core.stories_state import ArticleEntry, CopyEntry, MetaEntry, StoriesState, StoryEntry, change_of
 from newsmill.core.story_growth import grow, rank, unite, with_value
 from newsmill.errors import Reason, Refused, UnreadableFormat
@@ -128,14 +128,14 @@ class Stories:
         else:
             self._take_copy(entry, state, turn)
         if not turn.articles and not turn.copies:
-            return Result(Outcome.OK, raw_time_ms=entry.version)
+            return Result(Outcome.OK, raw_time_ms=entry.version, facts=Facts(entry.id))
         changes = [change_of(MetaEntry(turn.now, turn.next_slot, turn.next_copy))]
         changes += self._expire(state, turn)
         changes += [change_of(article) for article in turn.articles.values()]
         changes += [change_of(copy) for copy in turn.copies.values()]
         changes += [change_of(story) for name, story in turn.stories.items() if name not in turn.ended]
         changes += [Change(b"s" + name.encode(), None) for name in turn.ended]
-        return Result(Outcome.OK, turn.outputs, changes, entry.version)
+        return Result(Outcome.OK, turn.outputs, changes, entry.version, _facts(entry, state, turn))
 
     # --- articles
 
@@ -426,6 +426,14 @@ def _decode(record: Record) -> StoryItem | CopyNote:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Refused(Reason.WRONG_TYPE, f"story input: {first['loc']}: {first['msg']}") from error
     raise Refused(Reason.WRONG_TYPE, f"story input of unknown kind {data.get('kind')!r:.40}")
+
+
+def _facts(entry: StoryItem | CopyNote, state: StoriesState, turn: _Turn) -> Facts:
+    """Whether the record brought an article into a story, new or known; a revision or a copy brings none."""
+    if not isinstance(entry, StoryItem) or entry.id in state.articles:
+        return Facts(entry.id)
+    opened = any(output.type == "story.opened" for output in turn.outputs)
+    return Facts(entry.id, themes=entry.themes, story="opened" if opened else "joined")
 
 
 def _cosine(left: Mapping[str, float], right: Mapping[str, float]) -> float:

@@ -14,7 +14,7 @@ the compared articles of a story are always its latest, so a rebuild finds the s
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -152,6 +152,7 @@ class StoriesState:
         self._members: dict[str, list[int]] = {}  # story → slots, ascending
         self._waiting: dict[str, list[str]] = {}  # original → ids of copies that wait for it, sorted
         self._terms = 0
+        self.open_by_theme: Counter[str] = Counter()  # open stories; "" counts those without a theme
         self._loading: dict[bytes, StateEntry] = {}
 
     # --- queries
@@ -237,7 +238,9 @@ class StoriesState:
             case CopyEntry():
                 self._put_copy(entry)
             case StoryEntry():
+                self._count_themes(self.stories.get(entry.id), -1)
                 self.stories[entry.id] = entry
+                self._count_themes(entry, 1)
             case MetaEntry():
                 self.now, self.next_slot, self.next_copy = entry.now, entry.next_slot, entry.next_copy
 
@@ -251,7 +254,12 @@ class StoriesState:
                 if name in self.copies:
                     self._unwait(self.copies.pop(name))
             case b"s":
-                self.stories.pop(name, None)
+                self._count_themes(self.stories.pop(name, None), -1)
+
+    def _count_themes(self, story: StoryEntry | None, step: int) -> None:
+        if story is not None:
+            for theme in story.themes or ("",):
+                self.open_by_theme[theme] += step
 
     def _put_article(self, entry: ArticleEntry) -> None:
         old = self.articles.get(entry.id)

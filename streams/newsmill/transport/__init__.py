@@ -4,5 +4,16 @@ from newsmill.transport.consumer import Batch, BatchTransport
 from newsmill.transport.shell import StageShell
 from newsmill.transport.stage import Stage, context_of
 from newsmill.transport.transaction import TransactionFailed, Writer
+from newsmill.transport.watch import watch_event_loop, watch_lag
 
-__all__ = ["Batch", "BatchTransport", "Stage", "StageShell", "TransactionFailed", "Writer", "context_of"]
+__all__ = [
+    "Batch",
+    "BatchTransport",
+    "Stage",
+    "StageShell",
+    "TransactionFailed",
+    "Writer",
+    "context_of",
+    "watch_event_loop",
+    "watch_lag",
+]

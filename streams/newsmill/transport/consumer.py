@@ -115,6 +115,13 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetcher._default_reset_strategy = _RESET_NONE
         return due
 
+    def standing(self, tp: TopicPartition) -> tuple[int | None, int | None]:
+        """The position behind what was handed out since the last seek, and the client's own, past any markers."""
+        subscription = self._consumer._subscription.subscription if self._consumer is not None else None
+        assignment = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        return self.positions.get(tp), state._position if state is not None else None
+
     async def _fetch_records(
         self,
         consumer: aiokafka.AIOKafkaConsumer,

@@ -20,7 +20,7 @@ import faust
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.core.stage import Context, State
+from newsmill.core.stage import Context, Facts, Record, State
 from newsmill.errors import NewsmillError, Reason, Refused, StateMismatch
 from newsmill.events import Outcome
 from newsmill.marker import Marker
@@ -76,6 +76,7 @@ class _Work:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     raw_times: list[int] = field(default_factory=list)
+    facts: list[Facts] = field(default_factory=list)
     size: int = 0
     seconds: float = 0.0
 
@@ -119,6 +120,23 @@ class StageShell:
     def ready(self) -> bool:
         """Whether every assigned partition has its state and is consumed."""
         return self._taking and all(part.ready.done() for part in self._partitions.values())
+
+    def places(self) -> list[tuple[TopicPartition, int | None]]:
+        """Where each assigned partition stands: the next offset to work on, None before any is known.
+
+        Past transaction markers, if nothing waits before them. Reads plain values only: any thread may ask.
+        """
+        if self.app is None:
+            return []
+        standing = []
+        for part in list(self._partitions.values()):
+            tp = TopicPartition(self.source, part.number)
+            due = part.committed if part.committed is not None else part.position
+            delivered, position = self.app.consumer._thread.standing(tp)
+            if position is not None and due is not None and delivered is not None and due >= delivered:
+                due = max(due, position)  # all that was handed out is committed
+            standing.append((tp, due))
+        return standing
 
     async def drain(self, seconds: float = 10.0) -> None:
         """Finish the transaction in hand, begin no other."""
@@ -192,7 +210,7 @@ class StageShell:
 
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
-        self.metrics.assigned(self.stage.name, len(self._partitions))
+        self.metrics.assigned(self.stage.name, sorted(self._partitions))
         log.info("%s: partitions %s assigned", self.stage.name, sorted(self._partitions) or "none")
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
@@ -232,7 +250,7 @@ class StageShell:
                     part.state = part.kept[1]  # nobody committed since: it is what it was
                 else:
                     part.state = await self._rebuild(part.number, part.committed)
-                    self.metrics.rebuilt(self.stage.name, time.monotonic() - began)
+                    self.metrics.rebuilt(self.stage.name, part.number, time.monotonic() - began)
                 self.metrics.state(self.stage.name, part.number, part.state)
             part.kept = None
             part.position = begin if part.committed is None else part.committed
@@ -351,8 +369,19 @@ class StageShell:
             work.changes.append((self._state_topic, part.number, change.key, change.value, record.timestamp, []))
         work.counts[result.outcome] += 1
         work.items += outputs
+        if result.facts is not None:
+            work.facts.append(result.facts)
+            if log.isEnabledFor(logging.DEBUG):
+                self._tell(record, result.facts.article, result.outcome)
         if self.stage.reports_latency and result.raw_time_ms is not None:
             work.raw_times.append(result.raw_time_ms)
+
+    def _tell(self, record: Record, article: str, outcome: Outcome) -> None:
+        """One debug line an article and stage: its way can be followed by its id."""
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        fields = {"stage": self.stage.name, "article": article, "outcome": outcome.value, **place}
+        log.debug("%s: article %s is %s (%s-%d offset %d)", self.stage.name, article, outcome.value, *place.values(),
+                  extra=fields)  # fmt: skip
 
     def _unexpected(self, offset: int, error: Exception) -> Refused:
         """A defect of ours: where it happened, without the article's text that its message may hold."""
@@ -377,7 +406,9 @@ class StageShell:
         await part.writer.commit([*work.items, *work.changes, ledger], self.group, source, next_offset)
         part.committed = next_offset
         total = work.seconds + time.perf_counter() - began
-        self.metrics.batch(self.stage.name, work.counts, work.reasons, work.seconds, total, work.raw_times, last_ms)
+        self.metrics.batch(
+            self.stage.name, work.counts, work.reasons, work.seconds, total, work.raw_times, last_ms, work.facts
+        )
         if part.state is not None:
             self.metrics.state(self.stage.name, part.number, part.state)
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,7 +36,15 @@ from newsmill.metrics import Metrics, serve_metrics  # noqa: E402
 from newsmill.settings import Settings  # noqa: E402
 from newsmill.topic_admin import missing_topics  # noqa: E402
 from newsmill.topics import Topic, registry  # noqa: E402
-from newsmill.transport import Stage, StageShell, context_of  # noqa: E402
+from newsmill.transport import (  # noqa: E402
+    Stage,
+    StageShell,
+    TransactionFailed,
+    context_of,
+    watch_event_loop,
+    watch_lag,
+)
+from newsmill.worker.carried import Carried  # noqa: E402
 from newsmill.worker.plan import EXIT_AGAIN, ProcessPlan  # noqa: E402
 
 log = logging.getLogger("newsmill.worker")
@@ -112,17 +121,28 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     stages = _load_stages(plan, settings, rulebook)
     themes = sorted({sink[6:] for stage in stages for sink in stage.sinks if sink.startswith("theme.")})
     topics = registry(themes, settings)
-    metrics = Metrics()
+    groups = {name.casefold(): group for group, names in settings.metrics_source_groups.items() for name in names}
+    metrics = Metrics("live", themes, groups)
+    metrics.expect(stage.name for stage in stages)
     metrics.build.labels(__version__, rulebook.version).set(1)
     marker = Marker(Path(plan.marker), tuple(stage.name for stage in stages))
+    kept = Path(f"{plan.marker}.carried")
+    carried = Carried.begin(kept, metrics)
+
+    def end(stage: str, error: BaseException) -> NoReturn:
+        if isinstance(error, TransactionFailed):
+            carried.fail(kept, stage)
+        _end(error)
+
     shells = [
         StageShell(
-            stage, settings, context_of(settings), topics, metrics, marker, _end,
+            stage, settings, context_of(settings), topics, metrics, marker, partial(end, stage.name),
             frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
         )
         for stage in stages
     ]  # fmt: skip
     if plan.metrics_port is not None:
+        watch_lag(shells, settings, metrics)
         serve_metrics(metrics, settings.metrics_host, plan.metrics_port, lambda: all(shell.ready for shell in shells))
     await _check_topics(settings, topics, stages, _BROKER_SECONDS_AGAIN if plan.again else _BROKER_SECONDS)
     apps = [build_app(shell, settings, f"{plan.instance}-{shell.stage.name}") for shell in shells]
@@ -133,6 +153,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     watches: list[asyncio.Future[Any]] = [asyncio.create_task(_watch(app)) for app in apps]
     starting: asyncio.Future[Any] = asyncio.gather(*(app.start() for app in apps))
+    lateness = asyncio.create_task(watch_event_loop(metrics))
     done, _ = await asyncio.wait({stopping, starting, *watches}, return_when=asyncio.FIRST_COMPLETED)
     _raise_first(done)
     if starting in done:
@@ -144,6 +165,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
         gc.set_threshold(50_000, 20, 50)
         done, _ = await asyncio.wait({stopping, *watches}, return_when=asyncio.FIRST_COMPLETED)
         _raise_first(done)
+    lateness.cancel()
     await asyncio.gather(*(shell.drain() for shell in shells))
     log.info("stopping: every batch in hand is committed")
     try:
