@@ -37,6 +37,8 @@ bench: .venv/dev.stamp
 
 quality: .venv/dev.stamp
 	$(BIN)/pytest tests/quality -s $(ARGS)
+	$(BIN)/python tests/quality/test_duplicates.py
+	$(BIN)/python tests/quality/test_stories.py
 
 # A stamp is younger than what it was made from, so a second run installs nothing. Every package is pinned by hash,
 # also those that build newsmill itself; newsmill is linked, not copied.

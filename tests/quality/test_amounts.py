@@ -74,7 +74,9 @@ def gold_of(row: dict[str, Any]) -> Sums:
 def test_own_set(rules: AmountRules, language: str, floor: float) -> None:
     rows = own_rows(language)
     wrong = [row["text"] for row in rows if found(row["text"], rules) != gold_of(row)]
-    assert f1([(gold_of(row), found(row["text"], rules)) for row in rows]) >= floor, wrong
+    reached = f1([(gold_of(row), found(row["text"], rules)) for row in rows])
+    print(f"\namounts, own set, {language}: F1 {reached:.3f}")
+    assert reached >= floor, wrong
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
@@ -109,4 +111,5 @@ def test_labelled_english_set(rules: AmountRules) -> None:
             code, per = UNITS.get(amount["unit"], (amount.get("iso"), 1))
             gold.add(((Decimal(amount["value"]) / per).normalize(), code))
         pairs.append((gold, found(row["text"], rules)))
+    print(f"\namounts, labelled English set: F1 {f1(pairs):.3f}")
     assert f1(pairs) >= 0.95

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import random
 import time
 from collections import defaultdict
@@ -198,6 +199,8 @@ def test_cost_of_an_item_among_twenty_thousand() -> None:
 
 
 if __name__ == "__main__":
+    if not DATA.is_dir():
+        sys.exit("no labelled data beside the project: nothing to score stories on")
     print("window             P      R      F1     BCubed across")
     for window in ("stories.jsonl", "stories_2.jsonl", "stories_3.jsonl"):
         print(f"{window:18}", *(f"{value:.3f} " for value in score_window(window)))
