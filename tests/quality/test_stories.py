@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
