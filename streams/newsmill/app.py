@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -31,8 +31,12 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def build_app(shell: StageShell, settings: Settings, instance: str) -> faust.App:
-    """The Faust app of one stage in one process; ``instance`` is its name in the group (static membership)."""
+def build_app(shell: StageShell, settings: Settings, instance: str, folder: Path) -> faust.App:
+    """The Faust app of one stage in one process.
+
+    ``instance`` is its name in the group (static membership); Faust makes folders below ``folder``, though no table
+    is ever kept there.
+    """
     session = settings.session_timeout_ms / 1000
     app = faust.App(
         shell.group,
@@ -51,7 +55,7 @@ def build_app(shell: StageShell, settings: Settings, instance: str) -> faust.App
         broker_heartbeat_interval=session / 4,
         broker_request_timeout=20.0,
         consumer_group_instance_id=instance,
-        datadir=tempfile.gettempdir(),
+        datadir=folder,
     )
     transport = BatchTransport([URL(f"kafka://{settings.bootstrap_servers.split(',')[0]}")], app)
     transport.hooks = shell

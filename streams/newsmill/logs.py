@@ -24,6 +24,9 @@ _LIBRARIES = ("aiokafka", "faust", "mode", "asyncio", "newsmill.transport.consum
 # what a line may carry beside its message (``extra=``), as fields of their own in JSON
 _FIELDS = ("stage", "article", "outcome", "topic", "partition", "offset")
 
+# a fresh broker makes its offsets topic when the first group asks for it; the client asks again
+_STARTING = "[Error 15] GroupCoordinatorNotAvailableError"
+
 
 class _RateLimit(logging.Filter):
     """Lets a complaint, or any line of a library, pass a few times a minute; alike: same logger, same format."""
@@ -36,6 +39,8 @@ class _RateLimit(logging.Filter):
         own = record.name.startswith("newsmill.") and record.name not in _LIBRARIES
         if own and record.levelno < logging.WARNING:
             return True
+        if record.name.startswith("aiokafka") and _STARTING in record.getMessage():
+            return False
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()
         began, count = self._seen.get(key, (now, 0))

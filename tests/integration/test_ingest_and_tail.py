@@ -80,6 +80,11 @@ def test_ingest_of_nothing(mill: Mill) -> None:
     assert result.stderr.splitlines() == ["newsmill: no-such-file.jsonl: no such file or folder"]
 
 
+def _hear_interrupts() -> None:
+    """A test run in the background ignores SIGINT, and its children inherit that; a person's shell does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.timeout(90)
 def test_tail(mill: Mill) -> None:
     """From the beginning to the end; a limit; new events as they come; a topic that is not there."""
@@ -96,7 +101,7 @@ def test_tail(mill: Mill) -> None:
 
     follow = subprocess.Popen(
         [sys.executable, "-m", "newsmill.cli", "tail", "news.raw.v1", "--from-beginning", "--json"],
-        env=mill.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=mill.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts,
     )  # fmt: skip
     assert follow.stdout is not None
     try:

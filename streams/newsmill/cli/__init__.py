@@ -6,12 +6,13 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.main
 from typer.core import TyperGroup
 
+from newsmill import __version__
 from newsmill.errors import NewsmillError
 
 __all__ = ["app", "main"]
@@ -55,8 +56,18 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"newsmill {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _all_commands() -> None:
+def _all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
     """Raw news articles on a Kafka topic → clean, deduplicated, classified, clustered events."""
 
 
@@ -72,10 +83,10 @@ def main() -> NoReturn:
         _say(f"newsmill: {error}")
         code = error.exit_code
     except _UsageError as error:
-        _say(f"newsmill: {error.format_message()}")
         context = getattr(error, "ctx", None)
-        if context is not None:
-            _say(f"Try `{context.command_path} --help`.")
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        if message := error.format_message():  # empty where help was shown for want of arguments
+            _say(f"newsmill: {message.rstrip('.')}{hint}")
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         _say("newsmill: interrupted")

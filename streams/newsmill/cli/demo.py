@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -128,6 +129,8 @@ class _Processes:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if kind is None or kind is KeyboardInterrupt:
+            shutil.rmtree(self.folder, ignore_errors=True)  # logs are for a failure, or for what goes on running
 
     def start(self, name: str, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[bytes]:
         """A newsmill command in a session of its own, so that Ctrl-C ends the demo and the demo ends them."""
@@ -163,6 +166,8 @@ def _free_port() -> int:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
+        # as the broker binds: a connection that has just ended does not keep it from starting
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -30,6 +30,7 @@ _IN_FLIGHT = 2000
 @dataclass
 class _Counts:
     published: int = 0
+    confirmed: int = 0
     refused: int = 0
     skipped: int = 0
 
@@ -49,7 +50,11 @@ def run(
         if path != "-" and not Path(path).exists():
             raise ConfigError(f"{path}: no such file or folder")
     counts = _Counts()
-    call(settings, _publish(settings, paths, source, archive, counts))
+    try:
+        call(settings, _publish(settings, paths, source, archive, counts))
+    except KeyboardInterrupt:
+        errors.print(f"interrupted: at least {counts.confirmed} published, {counts.refused} refused")
+        raise
     tail = f", {counts.skipped} skipped" if counts.skipped else ""
     output.print(f"{counts.published} published, {counts.refused} refused{tail}")
     if counts.refused:
@@ -89,6 +94,7 @@ async def _publish(
                 if len(waiting) >= _IN_FLIGHT:
                     await asyncio.gather(*waiting)
                     waiting.clear()
+                    counts.confirmed = counts.published
                     progress.update(task, published=counts.published, refused=counts.refused)
             await producer.flush()
             await asyncio.gather(*waiting)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from newsmill import kafka
 from newsmill.cli.flow import call
-from newsmill.cli.options import AsJson, Debug, Servers, output, read_settings
+from newsmill.cli.options import AsJson, Debug, Servers, errors, output, read_settings
 from newsmill.errors import TopicError
 from newsmill.settings import Settings
 
@@ -67,6 +67,8 @@ async def _tail(
             shown += 1
             if limit is not None and shown >= limit:
                 return
+    if shown == 0:
+        errors.print("no committed records there yet" if from_beginning else "nothing to show without --from-beginning")
 
 
 async def _records(
@@ -108,6 +110,12 @@ def _clip(text: object, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def _printable(value: bytes) -> str:
+    """Bytes of any kind without what a terminal would obey."""
+    text = value.decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() or sign.isspace() else f"\\x{ord(sign):02x}" for sign in text)
+
+
 def _title(value: dict[str, Any]) -> str:
     return _clip(value["title"], 70) if value["title"] else "(no title)"
 
@@ -123,7 +131,7 @@ def event_line(record: Any) -> Text:
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        return line.append(_clip(record.value[:300].decode("utf-8", "replace"), 200))
+        return line.append(_clip(_printable(record.value[:300]), 200))
     if "themes" in value and "text" in value:
         return _enriched_line(value)
     if "duplicate_of" in value:
@@ -142,7 +150,7 @@ def event_line(record: Any) -> Text:
     if "text" in value:
         line.append(f"{value.get('verdict') or 'article':10}", style="green").append(_title(value))
         return line.append(f"  {value['source'] or ''}  {value['id'][:8]}", style="dim")
-    return line.append(_clip(record.value.decode("utf-8", "replace"), 300))
+    return line.append(_clip(_printable(record.value[:1000]), 300))
 
 
 def _enriched_line(value: dict[str, Any]) -> Text:

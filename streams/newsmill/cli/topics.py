@@ -59,7 +59,9 @@ def show(as_json: AsJson = False, bootstrap_servers: Servers = None, debug: Debu
         return
     table = Table(box=None, pad_edge=False)
     for column in ("topic", "partitions", "key", "cleanup", "holds"):
-        table.add_column(column, justify="right" if column == "partitions" else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column == "partitions" else "left", overflow="fold", no_wrap=column == "topic"
+        )
     for state in states:
         there = str(state.partitions) if state.partitions else "missing"
         table.add_row(state.name, there, state.topic.key, state.topic.cleanup, state.topic.description)

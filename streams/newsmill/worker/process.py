@@ -127,6 +127,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     metrics.build.labels(__version__, rulebook.version).set(1)
     marker = Marker(Path(plan.marker), tuple(stage.name for stage in stages))
     kept = Path(f"{plan.marker}.carried")
+    folder = Path(plan.marker).parent
     carried = Carried.begin(kept, metrics)
 
     def end(stage: str, error: BaseException) -> NoReturn:
@@ -145,7 +146,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
         watch_lag(shells, settings, metrics)
         serve_metrics(metrics, settings.metrics_host, plan.metrics_port, lambda: all(shell.ready for shell in shells))
     await _check_topics(settings, topics, stages, _BROKER_SECONDS_AGAIN if plan.again else _BROKER_SECONDS)
-    apps = [build_app(shell, settings, f"{plan.instance}-{shell.stage.name}") for shell in shells]
+    apps = [build_app(shell, settings, f"{plan.instance}-{shell.stage.name}", folder) for shell in shells]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -165,7 +166,8 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
         gc.set_threshold(50_000, 20, 50)
         done, _ = await asyncio.wait({stopping, *watches}, return_when=asyncio.FIRST_COMPLETED)
         _raise_first(done)
-    lateness.cancel()
+    for task in (lateness, *watches):
+        task.cancel()
     await asyncio.gather(*(shell.drain() for shell in shells))
     log.info("stopping: every batch in hand is committed")
     try:

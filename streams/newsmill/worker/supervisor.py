@@ -57,8 +57,10 @@ def _instance(settings: Settings) -> Iterator[str]:
         yield settings.instance_id
         return
     scope = xxhash.xxh64_hexdigest(f"{settings.bootstrap_servers}|{settings.topic_prefix}".encode())
+    folder = Path(tempfile.gettempdir()) / f"newsmill-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     for slot in range(1000):
-        path = Path(tempfile.gettempdir()) / f"newsmill-{os.getuid()}-{scope}-{slot}.lock"
+        path = folder / f"worker-{scope}-{slot}.lock"
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
