@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations, product
 from typing import NamedTuple
 
 from newsmill.core.memo import Memo
@@ -112,29 +113,44 @@ def story_terms(
     lead = _normal(text, weights.lead_characters)
     if head and lead.startswith(head):
         lead = lead[len(head) :]
-    counts: dict[str, list[float]] = {}  # term → frequency, kind weight, rarity
-    for part, factor in ((head, weights.title_weight), (lead, 1.0)):
-        for term, kind, rarity in _scan(part, lexicon):
-            if term in counts:
-                counts[term][0] += factor
+    terms: dict[str, _Term] = {}  # in the order of first appearance
+    frequencies: dict[str, float] = {}  # of the terms that stand not just once, and in the lead
+    for found, factor in ((_scan(head, lexicon), weights.title_weight), (_scan(lead, lexicon), 1.0)):
+        for item in found:
+            term = item[0]
+            if term in terms:
+                frequencies[term] = frequencies.get(term, 1.0) + factor
             else:
-                counts[term] = [factor, kind, rarity]
-    _add_entities(head, lead, entities, counts, lexicon)
+                terms[term] = item
+                if factor != 1.0:
+                    frequencies[term] = factor
+    _add_entities(head, lead, entities, terms, frequencies, lexicon)
     for amount in amounts:
         if amount.end <= weights.lead_characters:
-            counts.setdefault(f"~{float(amount.value):.3g}", [1.0, weights.number, rules.unseen])
-    _add_pairs(counts, rules)
-    scored = [
-        (-kind * rarity * (1.0 + math.log(frequency) if frequency > 1.0 else 1.0), term)
-        for term, (frequency, kind, rarity) in counts.items()
-        if kind
-    ]
-    scored.sort()
-    flattening = weights.flattening
+            term = f"~{float(amount.value):.3g}"
+            terms.setdefault(term, _Term(term, weights.number, rules.unseen))
+    return _heaviest(terms, frequencies, rules)
+
+
+def _heaviest(terms: Mapping[str, _Term], frequencies: Mapping[str, float], rules: StoryRules) -> dict[str, float]:
+    """The weights of the heaviest terms and conjunctions, heaviest first. What stays behind is never spelled out."""
+    count, flattening = rules.weights.count, rules.weights.flattening
+    scores: dict[str, float] = {}  # negative: the heaviest sort first
+    for term, kind, rarity in terms.values():
+        if kind:
+            scores[term] = -kind * rarity
+    for term, frequency in frequencies.items():
+        if frequency > 1.0 and term in scores:
+            scores[term] *= 1.0 + math.log(frequency)
+    pairs = _pairs(terms, rules)
+    ranked = [*scores.values(), *[pair[0] for pair in pairs]]
+    ranked.sort()
+    last = ranked[count - 1] if len(ranked) > count else 0.0
+    best = [(score, term) for term, score in scores.items() if score <= last]
+    best += [(score, f"{left}+{right}") for score, left, right in pairs if score <= last]
+    best.sort()
     # int() rounds to four decimals eight times as fast as round()
-    flat = [
-        (term, int((-evidence) ** flattening * 10_000 + 0.5) / 10_000) for evidence, term in scored[: weights.count]
-    ]
+    flat = [(term, int((-evidence) ** flattening * 10_000 + 0.5) / 10_000) for evidence, term in best[:count]]
     return {term: weight for term, weight in flat if weight > 0.0}
 
 
@@ -275,17 +291,26 @@ def _number(digits: str, unit: str) -> str | None:
 
 
 def _add_entities(
-    head: str, lead: str, entities: Iterable[Entity], counts: dict[str, list[float]], lexicon: _Lexicon
+    head: str,
+    lead: str,
+    entities: Iterable[Entity],
+    terms: dict[str, _Term],
+    frequencies: dict[str, float],
+    lexicon: _Lexicon,
 ) -> None:
     """Add a term for each entity named in title or lead; the words that name it then weigh as a surface does."""
     rules = lexicon.rules
     weights = rules.weights
     for entity in entities:
         frequency = 0.0
-        if any(surface in head for surface in entity.surfaces):
-            frequency += weights.title_weight
-        if any(surface in lead for surface in entity.surfaces):
-            frequency += 1.0
+        for surface in entity.surfaces:
+            if surface in head:
+                frequency = weights.title_weight
+                break
+        for surface in entity.surfaces:
+            if surface in lead:
+                frequency += 1.0
+                break
         if not frequency:
             continue
         term = f"@{entity.id}"
@@ -293,11 +318,12 @@ def _add_entities(
         for surface in entity.surfaces:
             named = lexicon.names[surface]
             for word in named:
-                if word in counts:
-                    counts[word][1] = min(counts[word][1], weights.surface)
+                if word in terms and terms[word].kind > weights.surface:
+                    terms[word] = _Term(word, weights.surface, terms[word].rarity)
             if named:  # as common as its commonest name, a name as rare as its rarest word
                 rarity = min(rarity, max(map(rules.rarity, named)))
-        counts[term] = [frequency, weights.entity, rarity]
+        terms[term] = _Term(term, weights.entity, rarity)
+        frequencies[term] = frequency
 
 
 def _name_words(surface: str, lexicon: _Lexicon) -> tuple[str, ...]:
@@ -305,23 +331,30 @@ def _name_words(surface: str, lexicon: _Lexicon) -> tuple[str, ...]:
     return tuple(term for term, _, _ in _scan(surface, lexicon) if term[0] not in "@=#~")
 
 
-def _add_pairs(counts: dict[str, list[float]], rules: StoryRules) -> None:
-    """Add conjunctions of the first entities and concepts, as rare as if their parts were independent."""
-    weights = rules.weights
+def _pairs(terms: Mapping[str, _Term], rules: StoryRules) -> list[tuple[float, str, str]]:
+    """Conjunctions of the first entities and concepts, as rare as if their parts were independent: negative weights."""
+    weights, unseen = rules.weights, rules.unseen
     named: dict[str, float] = {}
     spoken: dict[str, float] = {}
-    for term, (_, _, rarity) in counts.items():
+    for term, _, rarity in terms.values():
         if term[0] == "@":
             country = rules.stands_for.get(term, term)
             named[country] = min(rarity, named.get(country, rarity))
         elif term[0] == "=":
             spoken[term] = rarity
-    members = [*list(named.items())[: weights.pair_members], *list(spoken.items())[: weights.pair_members]]
-    for at, (first, rarity) in enumerate(members):
-        for second, other in members[at + 1 :]:
-            if first[0] != second[0]:
-                kind = weights.entity_concept
-            else:
-                kind = weights.entity_pair if first[0] == "@" else weights.concept_pair
-            left, right = (second, first) if first[0] == second[0] and second < first else (first, second)
-            counts[f"{left}+{right}"] = [1.0, kind, min(rules.unseen, rarity + other)]
+    entities = list(named.items())[: weights.pair_members]
+    concepts = list(spoken.items())[: weights.pair_members]
+    pairs: list[tuple[float, str, str]] = []
+    for members, kind in ((entities, weights.entity_pair), (concepts, weights.concept_pair)):
+        if kind:
+            pairs += [
+                (-kind * min(unseen, one + other), *((left, right) if left < right else (right, left)))
+                for (left, one), (right, other) in combinations(members, 2)
+            ]
+    kind = weights.entity_concept
+    if kind:
+        pairs += [
+            (-kind * min(unseen, one + other), left, right)
+            for (left, one), (right, other) in product(entities, concepts)
+        ]
+    return pairs
