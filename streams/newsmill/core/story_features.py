@@ -31,10 +31,11 @@ from newsmill.events import Amount, Entity
 __all__ = ["StoryRules", "TermWeights", "story_terms"]
 
 _HANGUL_FIRST, _HANGUL_LAST = "가", "힣"
+# The four kinds begin with different characters, so their order is free: the commonest first.
 _TOKEN = re.compile(
-    r"(?P<number>[$€£¥]?\d[\d,]*(?:\.\d+)?)\s?(?P<unit>%p?|[가-힣]+|[A-Za-z]+)?"
-    r"|(?P<latin>[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9&'’.]*)(?P<after>[가-힣]+)?"
-    r"|(?P<hangul>[가-힣]+)"
+    r"(?P<hangul>[가-힣]++)"
+    r"|(?P<latin>[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9&'’.]*+)(?P<after>[가-힣]++)?"
+    r"|(?P<number>[$€£¥]?\d[\d,]*(?:\.\d+)?)\s?(?P<unit>%p?|[가-힣]+|[A-Za-z]+)?"
     r"|(?P<han>[一-鿿]{2,})"
 )
 _SCALES = (
@@ -171,7 +172,7 @@ def _scan(text: str, lexicon: _Lexicon) -> list[_Term]:
     latin: list[str] = []  # a run of Latin words, for phrases
     rules = lexicon.rules
     endings = rules.particles.endings
-    for digits, unit, word, after, hangul, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
+    for hangul, word, after, digits, unit, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
         if word:
             latin.append(word)
             if after and after not in endings:
