@@ -125,9 +125,7 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
     telling = [item for item in weights.items() if item[1] >= 1.0]
     if len(telling) < _MOST:
         telling = list(weights.items())
-    scores = [
-        -words[key][2] * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)) for key, weight in telling
-    ]
+    scores = [-words[key][2] * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)) for key, weight in telling]
     places = {key: place for place, key in enumerate(weights)}
     again = _repeated_pairs(runs, repeated) if repeated else {}
     phrases = _phrases(again, words, places) if again else []
@@ -135,9 +133,7 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
     while True:
         # few are looked at before ten are chosen: only those are ranked in full
         last = sorted(scores)[enough - 1] if enough < len(scores) else math.inf
-        ranked = [
-            (score, places[key], key) for score, (key, _) in zip(scores, telling, strict=True) if score <= last
-        ]
+        ranked = [(score, places[key], key) for score, (key, _) in zip(scores, telling, strict=True) if score <= last]
         ranked += [phrase for phrase in phrases if phrase[0] <= last]
         ranked.sort()
         keywords = _choose(ranked, words)

@@ -45,9 +45,9 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
             first, end = match.span()
             while ahead < quotations and quoted[ahead][1] < end:
                 ahead += 1
-            if ahead < quotations and quoted[ahead][0] < first:
-                if end <= quoted[ahead][1] - 1 or not _closes(text, end, stop):
-                    continue
+            quoting = ahead < quotations and quoted[ahead][0] < first
+            if quoting and (end < quoted[ahead][1] or not _closes(text, end, stop)):
+                continue
             dot = end - first == 1 and text[first] == "."
             if end < stop and text[end] not in _SPACES and not (dot and text[first - 1] in _KOREAN_ENDINGS):
                 continue  # it touches what follows

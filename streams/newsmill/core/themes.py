@@ -122,7 +122,7 @@ def classify(title: str | None, text: str, rules: ThemeRules) -> list[events.The
     ``title`` and ``text`` are NFC. The score is between 0 and 1, 0.5 at the threshold.
     """
     sums = _weigh(title, text, rules.lexicon)
-    if not any([total.spoken_for for total in sums]):
+    if not any(total.spoken_for for total in sums):
         return []
     return [
         events.Theme(theme=trace.theme, score=trace.score, evidence=_evidence(trace))
@@ -197,13 +197,11 @@ class _Learned(NamedTuple):
 
 def _learned(sums: list[_Sum], rules: ThemeRules) -> _Learned:
     model = rules.model
-    if model is None or not any([total.terms for total in sums]):
+    if model is None or not any(total.terms for total in sums):
         return _Learned({}, [], {})
     features, terms = _features(sums, rules, model.themes)
     margins, shares = model.margins(features, len(terms))
-    return _Learned(
-        dict(zip(model.themes, margins, strict=True)), terms, dict(zip(model.themes, shares, strict=True))
-    )
+    return _Learned(dict(zip(model.themes, margins, strict=True)), terms, dict(zip(model.themes, shares, strict=True)))
 
 
 def _features(sums: list[_Sum], rules: ThemeRules, themes: tuple[str, ...]) -> tuple[list[Feature], list[TermTrace]]:
