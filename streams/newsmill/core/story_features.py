@@ -76,7 +76,7 @@ class _LatinWord(NamedTuple):
 
     plain: str
     phrases: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-    terms: _Terms
+    terms: tuple[_Term, ...]
 
 
 class _Lexicon(NamedTuple):
@@ -212,18 +212,19 @@ def _scan(text: str, lexicon: _Lexicon, named: list[str]) -> list[_Term]:
 
 def _flush(latin: list[str], lexicon: _Lexicon, found: list[_Term], named: list[str]) -> None:
     """Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
+    known = lexicon.latin
     at, count = 0, len(latin)
     while at < count:
-        plain, phrases, terms = lexicon.latin[latin[at]]
+        plain, phrases, terms = known[latin[at]]
         step = 1
         for rest, ids in phrases:
             size = len(rest)
-            if at + size < count and all(lexicon.latin[latin[at + 1 + k]][0] == rest[k] for k in range(size)):
+            if at + size < count and all(known[latin[at + 1 + k]].plain == rest[k] for k in range(size)):
                 step = size + 1
-                terms = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
+                terms, _ = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
+                named += ids
                 break
-        found += terms.terms
-        named += terms.named
+        found += terms
         at += step
     latin.clear()
 
@@ -232,9 +233,9 @@ def _latin_word(word: str, rules: StoryRules) -> _LatinWord:
     plain = plain_word(word)
     phrases = rules.english.get(plain, ()) if word.isupper() or plain not in rules.uppercase else ()
     if len(plain) < 2 or plain in rules.stop_english:
-        return _LatinWord(plain, phrases, _Terms(()))
+        return _LatinWord(plain, phrases, ())
     term = stem_english(plain)
-    return _LatinWord(plain, phrases, _Terms((_weighed(term, rules.weights.word, rules),)))
+    return _LatinWord(plain, phrases, (_weighed(term, rules.weights.word, rules),))
 
 
 def _weighed(term: str, kind: float, rules: StoryRules) -> _Term:
