@@ -122,18 +122,19 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
                 weights[key] = weight
                 words[key] = word
     # a word that stands once, and late, is seldom what an article is about
-    telling = [item for item in weights.items() if item[1] >= 1.0]
+    telling = [(place, key, weight) for place, (key, weight) in enumerate(weights.items()) if weight >= 1.0]
     if len(telling) < _MOST:
-        telling = list(weights.items())
-    scores = [-words[key][2] * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)) for key, weight in telling]
-    places = {key: place for place, key in enumerate(weights)}
+        telling = [(place, key, weight) for place, (key, weight) in enumerate(weights.items())]
+    scores = [
+        -words[key][2] * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)) for _, key, weight in telling
+    ]
     again = _repeated_pairs(runs, repeated) if repeated else {}
-    phrases = _phrases(again, words, places) if again else []
+    phrases = _phrases(again, words, {key: place for place, key in enumerate(weights)}) if again else []
     enough = _ENOUGH if len(scores) > _ENOUGH else len(scores)
     while True:
         # few are looked at before ten are chosen: only those are ranked in full
         last = sorted(scores)[enough - 1] if enough < len(scores) else math.inf
-        ranked = [(score, places[key], key) for score, (key, _) in zip(scores, telling, strict=True) if score <= last]
+        ranked = [(score, place, key) for score, (place, key, _) in zip(scores, telling, strict=True) if score <= last]
         ranked += [phrase for phrase in phrases if phrase[0] <= last]
         ranked.sort()
         keywords = _choose(ranked, words)
