@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -97,6 +98,31 @@ def test_the_enriched_article() -> None:
     assert (seen.provenance.topic, seen.provenance.partition, seen.provenance.offset) == ("news.raw.v1", 2, 41)
     assert seen.extra == {"desk": 7}
     assert seen.text == TEXT
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        {"a": [1, 2.5, 1e-7, 1e300, -0.0, True, None, "“따옴표” \x7f\u2028\t\x01/<>", {"b": {}}]},
+        {"many digits": 2**70, "few": [-(2**63), 2**64 - 1]},
+    ],
+)
+@pytest.mark.parametrize(
+    "text", [TEXT, "", "A quiet day without any news. Nobody spoke of $3 million or ‘five’ pounds."]
+)
+def test_the_bytes_are_those_of_the_models(text: str, extra: dict[str, Any] | None) -> None:
+    value = json.dumps(article(text=text, extra=extra, author='O"Neill \\ \U0001f600')).encode()
+    outputs = {output.to: output.value for output in STAGE(record(value), None).outputs}
+    for to, model in (("enriched", EnrichedArticle), ("story-input", StoryItem)):
+        written = outputs[to]
+        assert written is not None
+        assert model.model_validate_json(written).model_dump_json().encode() == written
+    assert (
+        enrich_article(Article.model_validate_json(value), STAGE.rules).model_dump_json().encode()
+        == outputs["enriched"]
+    )
 
 
 def test_the_story_item() -> None:

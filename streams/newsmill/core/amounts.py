@@ -53,7 +53,7 @@ def find_amounts(text: str, rules: AmountRules) -> list[Amount]:
             used = amount.end
             if len(found) == _MOST:
                 break
-    for read in (korean_words, english_words):
+    for read in (english_words,) if scan.isascii() else (korean_words, english_words):
         more = read(scan, found, rules)
         if more:
             found = sorted(found + more)

@@ -27,6 +27,7 @@ _PLAIN: Final = (
     *((quote, "'") for quote in "‘’`"),
     *((dash, "-") for dash in "‐‑–—"),
 )
+_PLAIN_ASCII: Final = tuple(pair for pair in _PLAIN if pair[0].isascii())
 _FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
 _LATIN: Final = 1
 _HANGUL: Final = 2
@@ -60,12 +61,14 @@ class _Key(NamedTuple):
 
     first: int
     last: int
+    always_left: bool  # all of them guard this edge
+    always_right: bool
     entries: tuple[_Entry, ...]
 
 
 def fold(text: str) -> str:
     """The text in lower case with full-width forms, quotes, dashes and white space made plain; its length is kept."""
-    for character, plain in _PLAIN:
+    for character, plain in _PLAIN_ASCII if text.isascii() else _PLAIN:
         text = text.replace(character, plain)
     if not text.isascii() and _FULL_WIDTH.search(text):
         text = _FULL_WIDTH.sub(_half_width, text)
@@ -114,7 +117,16 @@ class Matcher:
                     guard_right=pattern.match in ("word", "suffix"),
                 )
             )
-        self._keys = [_Key(_script(key[0]), _script(key[-1]), tuple(of_key)) for key, of_key in entries.items()]
+        self._keys = [
+            _Key(
+                _script(key[0]),
+                _script(key[-1]),
+                all(entry.guard_left for entry in of_key),
+                all(entry.guard_right for entry in of_key),
+                tuple(of_key),
+            )
+            for key, of_key in entries.items()
+        ]
         self._particles = particles
         self._particles_after_latin = particles_after_latin
         self._automaton = ahocorasick_rs.AhoCorasick(list(entries), store_patterns=False)
@@ -128,15 +140,20 @@ class Matcher:
         size = len(folded)
         follow = self._particles.follow
         hits: list[Hit] = []
+        keys = self._keys
         for key, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
-            first, last, entries = self._keys[key]
+            first, last, always_left, always_right, entries = keys[key]
             left_free = not (start and first) or _script(folded[start - 1]) != first
+            if always_left and not left_free:
+                continue
             right_free = True
             if last and end < size and (after := _script(folded[end])):
                 if after == _HANGUL and (last == _HANGUL or self._particles_after_latin):
                     right_free = follow(folded, end)
                 else:
                     right_free = after != last
+                if always_right and not right_free:
+                    continue
             for pattern, exact, guard_left, guard_right in entries:
                 if (guard_left and not left_free) or (guard_right and not right_free):
                     continue

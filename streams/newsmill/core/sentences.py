@@ -40,21 +40,21 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     for line in _LINE.finditer(text):
         start, stop = line.span()
         quoted = _quotations(text, start, stop)
-        ahead = 0
-        for end in _STOP.finditer(text, start, stop):
-            while ahead < len(quoted) and quoted[ahead][1] < end.end():
+        ahead, quotations = 0, len(quoted)
+        for match in _STOP.finditer(text, start, stop):
+            first, end = match.span()
+            while ahead < quotations and quoted[ahead][1] < end:
                 ahead += 1
-            if ahead < len(quoted) and quoted[ahead][0] < end.start() and end.end() <= quoted[ahead][1] - 1:
+            quoting = ahead < quotations and quoted[ahead][0] < first
+            if quoting and (end < quoted[ahead][1] or not _closes(text, end, stop)):
                 continue
-            if ahead < len(quoted) and quoted[ahead][0] < end.start() and not _closes(text, end.end(), stop):
+            dot = end - first == 1 and text[first] == "."
+            if end < stop and text[end] not in _SPACES and not (dot and text[first - 1] in _KOREAN_ENDINGS):
+                continue  # it touches what follows
+            if dot and _is_abbreviation(text, start, first, end):
                 continue
-            touching = end.end() < stop and text[end.end()] not in _SPACES
-            if touching and (end[0] != "." or text[end.start() - 1] not in _KOREAN_ENDINGS):
-                continue
-            if end[0] == "." and _is_abbreviation(text, start, end.start(), end.end()):
-                continue
-            _append(spans, text, start, end.end())
-            start = end.end()
+            _append(spans, text, start, end)
+            start = end
         _append(spans, text, start, stop)
     return spans
 

@@ -19,8 +19,11 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations, product
+from operator import itemgetter
 from typing import NamedTuple
 
 from newsmill.core.memo import Memo
@@ -30,10 +33,11 @@ from newsmill.events import Amount, Entity
 __all__ = ["StoryRules", "TermWeights", "story_terms"]
 
 _HANGUL_FIRST, _HANGUL_LAST = "가", "힣"
+# The four kinds begin with different characters, so their order is free: the commonest first.
 _TOKEN = re.compile(
-    r"(?P<number>[$€£¥]?\d[\d,]*(?:\.\d+)?)\s?(?P<unit>%p?|[가-힣]+|[A-Za-z]+)?"
-    r"|(?P<latin>[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9&'’.]*)(?P<after>[가-힣]+)?"
-    r"|(?P<hangul>[가-힣]+)"
+    r"(?P<hangul>[가-힣]++)"
+    r"|(?P<latin>[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9&'’.]*+)(?P<after>[가-힣]++)?"
+    r"|(?P<number>[$€£¥]?\d[\d,]*(?:\.\d+)?)\s?(?P<unit>%p?|[가-힣]+|[A-Za-z]+)?"
     r"|(?P<han>[一-鿿]{2,})"
 )
 _SCALES = (
@@ -53,14 +57,18 @@ _MAX_TOKENS = 400  # of one part; its characters bound it too
 
 
 _CACHED = 1 << 15  # words of each kind
+_name = itemgetter(0)  # of a term
 
 
-class _Term(NamedTuple):
-    """A term with the weight of its kind and its rarity."""
+_Term = tuple[str, float]
+"""A term and its score where it stands once: weight of its kind x rarity, negative, so that the heaviest sort first."""
 
-    term: str
-    kind: float
-    rarity: float
+
+class _Terms(NamedTuple):
+    """What a word gives; ``named`` are the ids of entities and concepts among it."""
+
+    terms: tuple[_Term, ...]
+    named: tuple[str, ...] = ()
 
 
 class _LatinWord(NamedTuple):
@@ -76,8 +84,8 @@ class _Lexicon(NamedTuple):
 
     rules: StoryRules
     latin: Memo[_LatinWord]
-    korean: Memo[tuple[_Term, ...]]
-    numbers: Memo[tuple[_Term, ...]]  # "1,500 만": digits and unit
+    korean: Memo[_Terms]
+    numbers: Memo[_Terms]  # "1,500 만": digits and unit
     names: Memo[tuple[str, ...]]
 
 
@@ -112,30 +120,43 @@ def story_terms(
     lead = _normal(text, weights.lead_characters)
     if head and lead.startswith(head):
         lead = lead[len(head) :]
-    counts: dict[str, list[float]] = {}  # term → frequency, kind weight, rarity
-    for part, factor in ((head, weights.title_weight), (lead, 1.0)):
-        for term, kind, rarity in _scan(part, lexicon):
-            if term in counts:
-                counts[term][0] += factor
-            else:
-                counts[term] = [factor, kind, rarity]
-    _add_entities(head, lead, entities, counts, lexicon)
+    named: list[str] = []
+    of_head = _scan(head, lexicon, named)
+    of_lead = _scan(lead, lexicon, named)
+    scores = dict(reversed(of_lead))  # the first one of a term decides its kind
+    scores.update(reversed(of_head))
+    frequencies = Counter(map(_name, of_lead))
+    frequent = {term: float(count) for term, count in frequencies.items() if count > 1}
+    for term, _ in of_head:
+        frequent[term] = frequent.get(term, frequencies[term]) + weights.title_weight
+    rarities = {term: rules.rarity(term) for term in named}
+    _add_entities(head, lead, entities, scores, frequent, rarities, lexicon)
     for amount in amounts:
         if amount.end <= weights.lead_characters:
-            counts.setdefault(f"~{float(amount.value):.3g}", [1.0, weights.number, rules.unseen])
-    _add_pairs(counts, rules)
-    scored = [
-        (-kind * rarity * (1.0 + math.log(frequency) if frequency > 1.0 else 1.0), term)
-        for term, (frequency, kind, rarity) in counts.items()
-        if kind
-    ]
-    scored.sort()
-    flattening = weights.flattening
+            scores.setdefault(f"~{float(amount.value):.3g}", -weights.number * rules.unseen)
+    for term, frequency in frequent.items():
+        if frequency > 1.0:
+            scores[term] *= 1.0 + math.log(frequency)
+    return _heaviest(scores, _pairs(rarities, rules), rules)
+
+
+def _heaviest(
+    scores: Mapping[str, float], pairs: Sequence[tuple[float, str, str]], rules: StoryRules
+) -> dict[str, float]:
+    """The weights of the heaviest terms and conjunctions, heaviest first. What stays behind is never spelled out."""
+    count, flattening = rules.weights.count, rules.weights.flattening
+    ranked = [*scores.values(), *[pair[0] for pair in pairs]]
+    ranked.sort()
+    last = ranked[count - 1] if len(ranked) > count else 0.0
+    best = [(score, term) for term, score in scores.items() if score <= last]
+    best += [(score, f"{left}+{right}") for score, left, right in pairs if score <= last]
+    best.sort()
     # int() rounds to four decimals eight times as fast as round()
-    flat = [
-        (term, int((-evidence) ** flattening * 10_000 + 0.5) / 10_000) for evidence, term in scored[: weights.count]
-    ]
-    return {term: weight for term, weight in flat if weight > 0.0}
+    return {
+        term: weight
+        for score, term in best[:count]
+        if (weight := int((-score) ** flattening * 10_000 + 0.5) / 10_000) > 0.0
+    }
 
 
 def _normal(text: str, limit: int) -> str:
@@ -150,48 +171,58 @@ def _normal(text: str, limit: int) -> str:
     return _TAG.sub(" ", part) if "[" in part or "(" in part else part
 
 
-def _scan(text: str, lexicon: _Lexicon) -> list[_Term]:
+def _scan(text: str, lexicon: _Lexicon, named: list[str]) -> list[_Term]:
+    """The terms of a text, repeated ones too, in its order; ids of entities and concepts are added to ``named``."""
     found: list[_Term] = []
     latin: list[str] = []  # a run of Latin words, for phrases
     rules = lexicon.rules
     endings = rules.particles.endings
-    for digits, unit, word, after, hangul, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
+    korean = lexicon.korean
+    for hangul, word, after, digits, unit, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
         if word:
             latin.append(word)
             if after and after not in endings:
-                _flush(latin, lexicon, found)
-                found += lexicon.korean[after]
+                _flush(latin, lexicon, found, named)
+                terms, ids = korean[after]
+                found += terms
+                named += ids
             continue
         if latin:
-            _flush(latin, lexicon, found)
+            _flush(latin, lexicon, found, named)
         if hangul:
-            found += lexicon.korean[hangul]
+            terms, ids = korean[hangul]
+            found += terms
+            if ids:
+                named += ids
         elif han:
-            term = han[:_LONGEST_WORD]
-            found.append(_Term(term, rules.weights.word, rules.rarity(term)))
+            found.append(_weighed(han[:_LONGEST_WORD], rules.weights.word, rules))
         else:
-            found += lexicon.numbers[f"{digits} {unit}"]
+            found += lexicon.numbers[f"{digits} {unit}"].terms
             if len(unit) > 2 and not unit.startswith(_COUNTED):
                 if _HANGUL_FIRST <= unit[0] <= _HANGUL_LAST:
-                    found += lexicon.korean[unit]
+                    terms, ids = korean[unit]
+                    found += terms
+                    named += ids
                 else:
                     latin.append(unit)
     if latin:
-        _flush(latin, lexicon, found)
+        _flush(latin, lexicon, found, named)
     return found
 
 
-def _flush(latin: list[str], lexicon: _Lexicon, found: list[_Term]) -> None:
-    """_Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
+def _flush(latin: list[str], lexicon: _Lexicon, found: list[_Term], named: list[str]) -> None:
+    """Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
+    known = lexicon.latin
     at, count = 0, len(latin)
     while at < count:
-        plain, phrases, terms = lexicon.latin[latin[at]]
+        plain, phrases, terms = known[latin[at]]
         step = 1
         for rest, ids in phrases:
             size = len(rest)
-            if at + size < count and all(lexicon.latin[latin[at + 1 + k]][0] == rest[k] for k in range(size)):
+            if at + size < count and all(known[latin[at + 1 + k]].plain == rest[k] for k in range(size)):
                 step = size + 1
-                terms = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
+                terms, _ = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
+                named += ids
                 break
         found += terms
         at += step
@@ -204,18 +235,22 @@ def _latin_word(word: str, rules: StoryRules) -> _LatinWord:
     if len(plain) < 2 or plain in rules.stop_english:
         return _LatinWord(plain, phrases, ())
     term = stem_english(plain)
-    return _LatinWord(plain, phrases, (_Term(term, rules.weights.word, rules.rarity(term)),))
+    return _LatinWord(plain, phrases, (_weighed(term, rules.weights.word, rules),))
 
 
-def _named(ids: Iterable[str], surface: str, rules: StoryRules) -> tuple[_Term, ...]:
+def _weighed(term: str, kind: float, rules: StoryRules) -> _Term:
+    return term, -kind * rules.rarity(term)
+
+
+def _named(ids: tuple[str, ...], surface: str, rules: StoryRules) -> _Terms:
     """The terms of entities and concepts, and of the words that name them."""
     weights = rules.weights
-    kinds = [_Term(term, weights.entity if term[0] == "@" else weights.concept, rules.rarity(term)) for term in ids]
-    return (*kinds, _Term(surface, weights.surface, rules.rarity(surface)))
+    kinds = [_weighed(term, weights.entity if term[0] == "@" else weights.concept, rules) for term in ids]
+    return _Terms((*kinds, _weighed(surface, weights.surface, rules)), ids)
 
 
-def _korean_word(word: str, rules: StoryRules) -> tuple[_Term, ...]:
-    """_Terms of one run of Hangul."""
+def _korean_word(word: str, rules: StoryRules) -> _Terms:
+    """Terms of one run of Hangul."""
     weights = rules.weights
     word = word[:_LONGEST_WORD]
     noun = rules.particles.strip_particle(word)
@@ -223,23 +258,22 @@ def _korean_word(word: str, rules: StoryRules) -> tuple[_Term, ...]:
     if ids:
         return _named(ids, noun[:6], rules)
     if word in rules.stop_korean or noun in rules.stop_korean:
-        return ()
+        return _Terms(())
     base = rules.ending.sub("", noun) or noun
     if len(base) < 2 or base in rules.stop_korean:
-        return ()
+        return _Terms(())
     if base in rules.korean:
         return _named(rules.korean[base], base[:6], rules)
-    terms = [_Term(base, weights.word, rules.rarity(base))]
+    terms = [_weighed(base, weights.word, rules)]
     if len(base) >= 3:
-        bigrams = [f"#{base[k : k + 2]}" for k in range(len(base) - 1)]
-        terms += [_Term(bigram, weights.bigram, rules.rarity(bigram)) for bigram in bigrams]
-    return tuple(terms)
+        terms += [_weighed(f"#{base[k : k + 2]}", weights.bigram, rules) for k in range(len(base) - 1)]
+    return _Terms(tuple(terms))
 
 
-def _number_term(number: str, rules: StoryRules) -> tuple[_Term, ...]:
+def _number_term(number: str, rules: StoryRules) -> _Terms:
     digits, _, unit = number.partition(" ")
     term = _number(digits, unit)
-    return (_Term(term, rules.weights.number, rules.rarity(term)),) if term else ()
+    return _Terms((_weighed(term, rules.weights.number, rules),) if term else ())
 
 
 def _concepts_of(word: str, noun: str, rules: StoryRules) -> tuple[str, ...]:
@@ -275,17 +309,27 @@ def _number(digits: str, unit: str) -> str | None:
 
 
 def _add_entities(
-    head: str, lead: str, entities: Iterable[Entity], counts: dict[str, list[float]], lexicon: _Lexicon
+    head: str,
+    lead: str,
+    entities: Iterable[Entity],
+    scores: dict[str, float],
+    frequent: dict[str, float],
+    rarities: dict[str, float],
+    lexicon: _Lexicon,
 ) -> None:
     """Add a term for each entity named in title or lead; the words that name it then weigh as a surface does."""
     rules = lexicon.rules
     weights = rules.weights
     for entity in entities:
         frequency = 0.0
-        if any(surface in head for surface in entity.surfaces):
-            frequency += weights.title_weight
-        if any(surface in lead for surface in entity.surfaces):
-            frequency += 1.0
+        for surface in entity.surfaces:
+            if surface in head:
+                frequency = weights.title_weight
+                break
+        for surface in entity.surfaces:
+            if surface in lead:
+                frequency += 1.0
+                break
         if not frequency:
             continue
         term = f"@{entity.id}"
@@ -293,35 +337,44 @@ def _add_entities(
         for surface in entity.surfaces:
             named = lexicon.names[surface]
             for word in named:
-                if word in counts:
-                    counts[word][1] = min(counts[word][1], weights.surface)
+                if word in scores:
+                    scores[word] = max(scores[word], -weights.surface * rules.rarity(word))
             if named:  # as common as its commonest name, a name as rare as its rarest word
                 rarity = min(rarity, max(map(rules.rarity, named)))
-        counts[term] = [frequency, weights.entity, rarity]
+        scores[term] = -weights.entity * rarity
+        frequent[term] = frequency
+        rarities[term] = rarity
 
 
 def _name_words(surface: str, lexicon: _Lexicon) -> tuple[str, ...]:
     """The plain words of a name, as `_scan` finds them."""
-    return tuple(term for term, _, _ in _scan(surface, lexicon) if term[0] not in "@=#~")
+    return tuple(term for term, _ in _scan(surface, lexicon, []) if term[0] not in "@=#~")
 
 
-def _add_pairs(counts: dict[str, list[float]], rules: StoryRules) -> None:
-    """Add conjunctions of the first entities and concepts, as rare as if their parts were independent."""
-    weights = rules.weights
+def _pairs(rarities: Mapping[str, float], rules: StoryRules) -> list[tuple[float, str, str]]:
+    """Conjunctions of the first entities and concepts, as rare as if their parts were independent: scores as above."""
+    weights, unseen = rules.weights, rules.unseen
     named: dict[str, float] = {}
     spoken: dict[str, float] = {}
-    for term, (_, _, rarity) in counts.items():
+    for term, rarity in rarities.items():
         if term[0] == "@":
             country = rules.stands_for.get(term, term)
             named[country] = min(rarity, named.get(country, rarity))
-        elif term[0] == "=":
+        else:
             spoken[term] = rarity
-    members = [*list(named.items())[: weights.pair_members], *list(spoken.items())[: weights.pair_members]]
-    for at, (first, rarity) in enumerate(members):
-        for second, other in members[at + 1 :]:
-            if first[0] != second[0]:
-                kind = weights.entity_concept
-            else:
-                kind = weights.entity_pair if first[0] == "@" else weights.concept_pair
-            left, right = (second, first) if first[0] == second[0] and second < first else (first, second)
-            counts[f"{left}+{right}"] = [1.0, kind, min(rules.unseen, rarity + other)]
+    entities = list(named.items())[: weights.pair_members]
+    concepts = list(spoken.items())[: weights.pair_members]
+    pairs: list[tuple[float, str, str]] = []
+    for members, kind in ((entities, weights.entity_pair), (concepts, weights.concept_pair)):
+        if kind:
+            pairs += [
+                (-kind * min(unseen, one + other), *((left, right) if left < right else (right, left)))
+                for (left, one), (right, other) in combinations(members, 2)
+            ]
+    kind = weights.entity_concept
+    if kind:
+        pairs += [
+            (-kind * min(unseen, one + other), left, right)
+            for (left, one), (right, other) in product(entities, concepts)
+        ]
+    return pairs

@@ -11,6 +11,8 @@ from collections import Counter
 from itertools import chain
 from typing import Final, NamedTuple
 
+import ahocorasick_rs
+
 from newsmill.core.sentences import split_sentences
 
 __all__ = ["summarize"]
@@ -26,7 +28,7 @@ _SHORTEST_KOREAN: Final = 14
 _ALIKE: Final = 0.75  # share of the shorter sentence's words that another already says
 _DECAY: Final = 0.12  # loss of weight for each sentence further down
 
-_WORD: Final = re.compile(r"[가-힣]{2,3}|[a-z0-9][a-z0-9'’&-]+")
+_WORD: Final = re.compile(r"[가-힣]{2,3}|[a-z0-9][a-z0-9'’&-]++")
 _HANGUL: Final = re.compile(r"[가-힣]")
 _BYLINE: Final = re.compile(
     r"(?:\[[^\[\]\n]{1,40}\]|\([^()\n]{1,30}=[^()\n]{1,20}\)|【[^】\n]{1,30}】)\s*"
@@ -39,7 +41,7 @@ _NOT_NEWS: Final = """
 (왼쪽) (오른쪽) (가운데) File_photo Getty_Images Image: Photo: (left) (right) Pictured All_rights_reserved Copyright
 Read_more Sign_up Subscribe
 """  # of captions, credits and the page
-_CHROME: Final = tuple(word.replace("_", " ") for word in _NOT_NEWS.split())
+_CHROME: Final = ahocorasick_rs.AhoCorasick([word.replace("_", " ") for word in _NOT_NEWS.split()])
 _END: Final = re.compile(r"[.!?…。][\"'”’»」』)\]]*$")
 # A Korean sentence ends in a verb; what ends in a noun is a caption or a headline.
 _KOREAN_END: Final = re.compile(r"[다요죠까네라자]['”’»」』)\]\"]{0,2}[.!?…。][\"'”’»」』)\]]*$")
@@ -101,7 +103,7 @@ def _is_torn(sentence: str) -> bool:
 
 def _is_chrome(sentence: str) -> bool:
     tight = sentence.replace(" = ", "=").replace("사진 ", "사진")
-    return any(mark in tight for mark in _CHROME)
+    return bool(_CHROME.find_matches_as_indexes(tight))
 
 
 def _words(text: str) -> frozenset[str]:

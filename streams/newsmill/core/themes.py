@@ -83,24 +83,22 @@ class ThemeRules:
 class _Sum:
     """One theme's running sum."""
 
-    __slots__ = ("_theme", "anchored", "mentions", "support", "taken", "terms", "total")
+    __slots__ = ("_theme", "anchored", "mentions", "spoken_for", "support", "taken", "terms", "total")
 
     def __init__(self, theme: str) -> None:
         self._theme = theme
         self.total = 0.0
         self.support = 0.0
         self.anchored = False
+        self.spoken_for = False  # by a term of the theme's own: without evidence no theme applies
         self.taken = 0  # up to here a longer term of this theme, or a mask, covers the text
         self.mentions: dict[int, int] = {}
         self.terms: list[TermTrace] = []
 
-    @property
-    def spoken_for(self) -> bool:
-        """Whether any term of the theme's own speaks for it: without evidence no theme applies."""
-        return any(term.weight > 0 for term in self.terms)
-
     def add(self, weight: float, surface: str, zone: str) -> None:
         self.total += weight
+        if weight > 0:
+            self.spoken_for = True
         self.terms.append(TermTrace(surface, zone, weight, self._theme))
 
 
@@ -123,29 +121,37 @@ def classify(title: str | None, text: str, rules: ThemeRules) -> list[events.The
 
     ``title`` and ``text`` are NFC. The score is between 0 and 1, 0.5 at the threshold.
     """
+    sums = _weigh(title, text, rules.lexicon)
+    if not any(total.spoken_for for total in sums):
+        return []
     return [
         events.Theme(theme=trace.theme, score=trace.score, evidence=_evidence(trace))
-        for trace in explain_themes(title, text, rules)
-        if trace.applies
+        for trace in _traces(sums, len(text), rules, rejected=False)
     ]
 
 
 def explain_themes(title: str | None, text: str, rules: ThemeRules) -> list[ThemeTrace]:
     """Every theme's decision with the weight of every term, the rejected ones too, highest score first."""
-    lexicon = rules.lexicon
-    sums = _weigh(title, text, lexicon)
+    return _traces(_weigh(title, text, rules.lexicon), len(text), rules, rejected=True)
+
+
+def _traces(sums: list[_Sum], length: int, rules: ThemeRules, *, rejected: bool) -> list[ThemeTrace]:
+    """The decisions on a text of ``length`` code points; those against a theme only if ``rejected``."""
     learned = _learned(sums, rules)
-    trust = min(1.0, _MODEL_CHARACTERS / len(text)) if text else 1.0
+    trust = min(1.0, _MODEL_CHARACTERS / length) if length else 1.0
     traces = []
-    for theme, total in zip(lexicon.themes, sums, strict=True):
+    for theme, total in zip(rules.lexicon.themes, sums, strict=True):
         reached = _reached(total, theme)
         margin, terms = theme.slope * (reached - theme.threshold), total.terms
-        if theme.id in learned:
-            by_model, terms = learned[theme.id]
-            margin = trust * by_model + (1 - trust) * margin
+        if theme.id in learned.margins:
+            margin = trust * learned.margins[theme.id] + (1 - trust) * margin
         applies = margin >= 0 and total.spoken_for
         if not applies:
+            if not rejected:
+                continue
             margin = min(margin, _REFUSED)
+        if theme.id in learned.margins:
+            terms = learned.worth(theme.id)
         label = theme.labels.get("en") or next(iter(theme.labels.values()))
         traces.append(
             ThemeTrace(
@@ -155,7 +161,7 @@ def explain_themes(title: str | None, text: str, rules: ThemeRules) -> list[Them
                 round(1 / (1 + math.exp(-max(-_WIDEST, min(_WIDEST, margin)))), _DIGITS),
                 round(reached, _DIGITS),
                 theme.threshold,
-                theme.id in learned,
+                theme.id in learned.margins,
                 tuple(sorted(terms, key=_by_weight)),
             )
         )
@@ -173,22 +179,29 @@ def _reached(total: _Sum, theme: ThemeFile) -> float:
     return total.total if total.anchored else min(total.total, theme.threshold * _JUST_BELOW)
 
 
-def _learned(sums: list[_Sum], rules: ThemeRules) -> dict[str, tuple[float, list[TermTrace]]]:
-    """For each theme of the model: its margin in log-odds, and its terms with what each is worth there."""
-    model = rules.model
-    if model is None or not any(total.terms for total in sums):
-        return {}
-    features, terms = _features(sums, rules, model.themes)
-    margins, shares = model.margins(features, len(terms))
-    found = {}
-    for column, theme in enumerate(model.themes):
-        weighed = [
+class _Learned(NamedTuple):
+    """What the model says: margins in log-odds by theme, and what each of the terms added to each of them."""
+
+    margins: dict[str, float]
+    terms: list[TermTrace]
+    shares: dict[str, list[float]]
+
+    def worth(self, theme: str) -> list[TermTrace]:
+        """The terms of one theme with the rule's own weight plus the learned one."""
+        return [
             term._replace(weight=round(term.weight * (term.theme == theme) + share, _DIGITS))
-            for term, share in zip(terms, shares[column], strict=True)
+            for term, share in zip(self.terms, self.shares[theme], strict=True)
             if term.theme == theme or share
         ]
-        found[theme] = margins[column], weighed
-    return found
+
+
+def _learned(sums: list[_Sum], rules: ThemeRules) -> _Learned:
+    model = rules.model
+    if model is None or not any(total.terms for total in sums):
+        return _Learned({}, [], {})
+    features, terms = _features(sums, rules, model.themes)
+    margins, shares = model.margins(features, len(terms))
+    return _Learned(dict(zip(model.themes, margins, strict=True)), terms, dict(zip(model.themes, shares, strict=True)))
 
 
 def _features(sums: list[_Sum], rules: ThemeRules, themes: tuple[str, ...]) -> tuple[list[Feature], list[TermTrace]]:
