@@ -23,7 +23,7 @@ from typing import IO, NamedTuple, NoReturn
 
 from newsmill.broker import leash
 from newsmill.broker.folder import last_words, take_folder
-from newsmill.broker.jars import MAVEN_CENTRAL, cached_classpath
+from newsmill.broker.jars import cached_classpath
 from newsmill.broker.layout import HOST, KAFKA_LOG, write_configuration
 from newsmill.broker.wire import can_create_topics
 from newsmill.errors import BrokerError
@@ -66,7 +66,7 @@ class EmbeddedKafka:
     even if that is killed (see leash.py). Errors are `BrokerError`.
     """
 
-    def __init__(self, port: int | None = 0, data_dir: Path | None = None, *, repository: str = MAVEN_CENTRAL) -> None:
+    def __init__(self, port: int | None = 0, data_dir: Path | None = None, *, repository: str | None = None) -> None:
         self._owner = os.getpid()
         self._port = port or 0
         self._data_dir = data_dir
@@ -225,7 +225,7 @@ class EmbeddedKafka:
             time.sleep(0.05)
 
 
-def serve(port: int = DEFAULT_PORT, data_dir: Path | None = None, *, repository: str = MAVEN_CENTRAL) -> None:
+def serve(port: int = DEFAULT_PORT, data_dir: Path | None = None, *, repository: str | None = None) -> None:
     """Run a broker in the foreground until SIGTERM or SIGINT, which stop it in order and return.
 
     The first line of standard output is ``bootstrap: HOST:PORT``, once clients are served. `BrokerError` if it cannot

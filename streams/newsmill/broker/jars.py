@@ -21,12 +21,10 @@ from typing import NamedTuple
 
 from newsmill.errors import BrokerError
 
-__all__ = ["KAFKA_VERSION", "MAVEN_CENTRAL", "Jar", "cached_classpath", "default_cache", "locked_jars"]
+__all__ = ["KAFKA_VERSION", "Jar", "cached_classpath", "default_cache", "locked_jars"]
 
 KAFKA_VERSION = "4.3.1"
 """The one place that says which Apache Kafka is embedded; the container image carries the same number."""
-
-MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 
 _CONNECTIONS = 6
 """Jars fetched at once. More does not help: Maven Central limits by address."""
@@ -77,8 +75,8 @@ def default_cache() -> Path:
     return root / "newsmill" / f"kafka-{KAFKA_VERSION}"
 
 
-def cached_classpath(cache: Path | None = None, repository: str = MAVEN_CENTRAL) -> list[Path]:
-    """The locked jars as files, fetching from the Maven repository what is missing or damaged.
+def cached_classpath(cache: Path | None = None, repository: str | None = None) -> list[Path]:
+    """The locked jars as files, fetching from a Maven repository (by default Central) what is missing or damaged.
 
     Files appear in the cache whole (written elsewhere, verified, renamed), and one process fetches at a time.
     `BrokerError` says what to do if a jar can be neither found nor fetched.
@@ -91,10 +89,16 @@ def cached_classpath(cache: Path | None = None, repository: str = MAVEN_CENTRAL)
             with _only_one_process(folder):
                 missing = [jar for jar in jars if not jar.is_intact(folder)]  # another process may have been faster
                 if missing:
-                    _fetch(missing, folder, repository)
+                    _fetch(missing, folder, repository or _central())
     except PermissionError as error:
         raise BrokerError(f"the cache of Kafka's jars cannot be written: {error}; set XDG_CACHE_HOME") from error
     return [folder / jar.file_name for jar in jars]
+
+
+def _central() -> str:
+    from jgo import MAVEN_CENTRAL_URL  # 0.2 s: only where something is fetched
+
+    return str(MAVEN_CENTRAL_URL)
 
 
 @contextmanager
