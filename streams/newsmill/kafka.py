@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -134,14 +134,13 @@ async def group_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPar
 
 
 async def read_range(
-    client: AIOKafkaConsumer, partitions: Sequence[TopicPartition] | Iterable[TopicPartition]
+    client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
 ) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
     """Every committed record of these partitions from their beginning to where they end now, in log order.
 
     Compares the consumer's *position* with the read_committed end: commit markers take offsets too, so the last
     record's offset says nothing.
     """
-    partitions = list(partitions)
     client.assign(partitions)
     await client.seek_to_beginning(*partitions)
     ends = await end_offsets(client, partitions)
@@ -153,7 +152,6 @@ async def read_range(
         for tp in list(left):
             if await client.position(tp) >= ends[tp]:
                 left.discard(tp)
-    client.unassign() if hasattr(client, "unassign") else None
 
 
 async def end_offsets(client: Any, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:

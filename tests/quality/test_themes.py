@@ -10,9 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the training code is shared with the command that trains
 
-from train_theme_model import Score, half_of, macro_f1, read_labelled, score, train_on
+from train_theme_model import half_of, read_labelled, score, train_on
 
 from newsmill.core.rulebook import load_rulebook
+from newsmill.core.theme_scores import ThemeScore, macro_f1
 from newsmill.core.themes import ThemeRules, classify
 
 DATA = Path(__file__).parents[2] / "../shared/data"
@@ -28,7 +29,7 @@ MODEL_FLOOR = 0.89
 THEME_FLOOR = 0.855
 
 
-def _report(name: str, scores: Mapping[str, Score]) -> None:
+def _report(name: str, scores: Mapping[str, ThemeScore]) -> None:
     themes = ", ".join(f"{theme} {one.f1:.3f}" for theme, one in sorted(scores.items()))
     print(f"\nthemes, {name}: macro-F1 {macro_f1(scores):.3f} ({themes})")
 

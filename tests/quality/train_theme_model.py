@@ -12,22 +12,15 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from newsmill.core.rulebook import Rulebook, load_rulebook
 from newsmill.core.theme_model import Example, ThemeModel, dump_model, rules_digest, train_model
+from newsmill.core.theme_scores import Judged, ThemeScore, macro_f1, score_themes
 from newsmill.core.themes import ThemeRules, classify, features_of
 
 FILES = ("themes.jsonl", "themes_more.jsonl")
 MODEL = Path(__file__).parents[2] / "streams/newsmill/core/rules/theme_model.toml"
-
-
-class Score(NamedTuple):
-    """Precision, recall and F1 of one theme."""
-
-    precision: float
-    recall: float
-    f1: float
 
 
 def read_labelled(folder: Path) -> list[dict[str, Any]]:
@@ -55,30 +48,17 @@ def train_on(items: Iterable[dict[str, Any]], rules: ThemeRules, rulebook: Ruleb
     return train_model([to_example(item, rules) for item in items], rules.themes, rules_digest(rulebook, rules.themes))
 
 
-def score(items: Sequence[dict[str, Any]], rules: ThemeRules) -> dict[str, Score]:
+def score(items: Sequence[dict[str, Any]], rules: ThemeRules) -> dict[str, ThemeScore]:
     """Precision, recall and F1 a theme; items to ignore for a theme are left out there."""
-    counts = {theme: [0, 0, 0] for theme in rules.themes}
-    for item in items:
-        found = {theme.theme for theme in classify(item["title"], item["text"], rules)}
-        for theme, count in counts.items():
-            if theme not in item.get("ignore", ()):
-                wanted = theme in item["themes"]
-                count[0] += wanted and theme in found
-                count[1] += not wanted and theme in found
-                count[2] += wanted and theme not in found
-    return {
-        theme: Score(
-            right / max(1, right + false),
-            right / max(1, right + missed),
-            2 * right / max(1, 2 * right + false + missed),
+    judged = (
+        Judged(
+            item["themes"],
+            item.get("ignore", ()),
+            {theme.theme for theme in classify(item["title"], item["text"], rules)},
         )
-        for theme, (right, false, missed) in counts.items()
-    }
-
-
-def macro_f1(scores: dict[str, Score]) -> float:
-    """The mean F1 over the themes."""
-    return sum(one.f1 for one in scores.values()) / len(scores)
+        for item in items
+    )
+    return score_themes(judged, rules.themes)
 
 
 def main(folder: Path) -> None:

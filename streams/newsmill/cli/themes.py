@@ -15,6 +15,7 @@ from newsmill.cli.options import AsJson, Debug, errors, output, read_settings
 from newsmill.core.folding import nfc
 from newsmill.core.rulebook import Rulebook, load_rulebook
 from newsmill.core.theme_model import Example, ThemeModel, dump_model, rules_digest, train_model
+from newsmill.core.theme_scores import Judged, ThemeScore, score_themes
 from newsmill.core.themes import ThemeRules, classify, features_of
 from newsmill.errors import ConfigError
 
@@ -34,12 +35,6 @@ class _Labelled(NamedTuple):
     themes: frozenset[str]
     ignore: frozenset[str]
     unsure: frozenset[str]
-
-
-class _Score(NamedTuple):
-    precision: float
-    recall: float
-    f1: float
 
 
 @app.command("list")
@@ -156,22 +151,10 @@ def _scores(items: Sequence[_Labelled], rules: ThemeRules, rulebook: Rulebook) -
     return table
 
 
-def _score(halves: Sequence[Sequence[_Labelled]], judges: Sequence[ThemeRules]) -> dict[str, _Score]:
-    counts = {theme: [0, 0, 0] for theme in judges[0].themes}
-    for half, judge in zip(halves, judges, strict=True):
-        for item in half:
-            found = {theme.theme for theme in classify(item.title, item.text, judge)}
-            for theme, count in counts.items():
-                if theme not in item.ignore:
-                    wanted = theme in item.themes
-                    count[0] += wanted and theme in found
-                    count[1] += not wanted and theme in found
-                    count[2] += wanted and theme not in found
-    return {
-        theme: _Score(
-            right / max(1, right + false),
-            right / max(1, right + missed),
-            2 * right / max(1, 2 * right + false + missed),
-        )
-        for theme, (right, false, missed) in counts.items()
-    }
+def _score(halves: Sequence[Sequence[_Labelled]], judges: Sequence[ThemeRules]) -> dict[str, ThemeScore]:
+    judged = (
+        Judged(item.themes, item.ignore, {theme.theme for theme in classify(item.title, item.text, judge)})
+        for half, judge in zip(halves, judges, strict=True)
+        for item in half
+    )
+    return score_themes(judged, judges[0].themes)

@@ -8,7 +8,7 @@ cannot pass unnoticed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Protocol
 
 import aiokafka
@@ -234,9 +234,6 @@ class BatchTransport(FaustTransport):  # type: ignore[misc]
     Consumer = _Consumer
     hooks: RebalanceHooks
     consumer_options: dict[str, Any]
-
-
-Runner = Callable[[Batch], Awaitable[None]]
 
 
 async def wait_all(tasks: set[asyncio.Task[None]], seconds: float) -> bool:
