@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,13 +13,9 @@ import orjson
 from aiokafka.structs import TopicPartition
 
 from bench.articles import make_articles
+from bench.mill import BenchMill, kill
 from newsmill import kafka
 from newsmill.cli.ledger import read_counts
-from newsmill.core.rulebook import load_rulebook
-from newsmill.core.themes import ThemeRules
-from newsmill.settings import load_settings
-from newsmill.topic_admin import create_topics
-from newsmill.topics import registry
 
 __all__ = ["SoakResult", "run_soak"]
 
@@ -42,39 +34,18 @@ class SoakResult:
     seconds: float
 
 
-class _Soak:
-    def __init__(self, servers: str, folder: Path) -> None:
-        self.prefix = f"soak{secrets.token_hex(3)}."
-        self.settings = load_settings(bootstrap_servers=servers, topic_prefix=self.prefix)
-        self.topics = registry(ThemeRules.from_rulebook(load_rulebook()).themes, self.settings)
-        self.folder = folder
-        self.workers: list[subprocess.Popen[bytes]] = []
-
+class _Soak(BenchMill):
     async def publish(self, count: int) -> None:
-        async with kafka.admin_client(self.settings) as admin:
-            await create_topics(admin, self.topics, self.settings)
-        name = self.prefix + self.topics["raw"].name
+        await self.create()
+        name = self.name("raw")
         async with kafka.producer(self.settings, linger_ms=20) as producer:
             for article in make_articles(count, seed=3):
                 await producer.send(name, orjson.dumps(article), key=article["url"].encode())
             await producer.flush()
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "NEWSMILL_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
-            "NEWSMILL_TOPIC_PREFIX": self.prefix,
-        }
-        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "newsmill.cli", "worker", "--metrics-port", "0"],
-                env=environment, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        self.workers.append(process)
-        return process
-
     async def committed(self) -> int:
         """Transactions so far: the end of the ledger."""
-        partition = TopicPartition(self.prefix + self.topics["ledger"].name, 0)
+        partition = TopicPartition(self.name("ledger"), 0)
         async with kafka.consumer(self.settings) as client:
             return int((await client.end_offsets([partition]))[partition])
 
@@ -91,9 +62,7 @@ class _Soak:
     async def identities(self, short: str) -> list[tuple[str, int]]:
         found = []
         async with kafka.consumer(self.settings) as client:
-            parts = [
-                TopicPartition(self.prefix + self.topics[short].name, n) for n in range(self.topics[short].partitions)
-            ]
+            parts = [TopicPartition(self.name(short), n) for n in range(self.topics[short].partitions)]
             async for _, records in kafka.read_range(client, parts):
                 for record in records:
                     article = orjson.loads(record.value)
@@ -101,24 +70,18 @@ class _Soak:
         return found
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 async def run_soak(servers: str, count: int = 20_000) -> SoakResult:
     """Four kills, each followed at once by a successor, and three joins and leaves of a second worker."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        soak = _Soak(servers, Path(folder))
+        soak = _Soak(servers, "soak", Path(folder))
         await soak.publish(count)
         recovery = []
         try:
             steady = soak.worker()
             await soak.grow(4)
             for turn in range(4):
-                _kill(steady)
+                kill(steady)
                 steady = soak.worker()
                 recovery.append(await soak.grow(1))
                 await soak.grow(6)
@@ -130,8 +93,7 @@ async def run_soak(servers: str, count: int = 20_000) -> SoakResult:
             expected = await _until_done(soak, count)
             unique, enriched = await soak.identities("unique"), await soak.identities("enriched")
         finally:
-            for process in soak.workers:
-                _kill(process)
+            soak.stop()
         counts = await read_counts(soak.settings)
     accounted = sum(counts["dedupe"].values()) + counts["prepare"].get("dead_letter", 0)
     doubled = sum(len(found) - len(set(found)) for found in (unique, enriched))

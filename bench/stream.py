@@ -11,10 +11,7 @@ import hashlib
 import os
 import random
 import resource
-import secrets
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,15 +24,12 @@ import orjson
 from aiokafka.structs import TopicPartition
 
 from bench.articles import make_articles
+from bench.mill import BenchMill, kill
 from newsmill import kafka
 from newsmill.cli.ledger import read_counts
 from newsmill.core.prepare import Prepare
 from newsmill.core.rulebook import load_rulebook
 from newsmill.core.stage import Record
-from newsmill.core.themes import ThemeRules
-from newsmill.settings import load_settings
-from newsmill.topic_admin import create_topics
-from newsmill.topics import registry
 from newsmill.transport.stage import context_of
 
 __all__ = ["StreamResult", "run_stream"]
@@ -83,35 +77,8 @@ def _with_copies(count: int, seed: int) -> Iterator[dict[str, Any]]:
         yield article
 
 
-class _Mill:
+class _Mill(BenchMill):
     """One prefix: its log of prepared articles, its workers, its outputs."""
-
-    def __init__(self, servers: str, folder: Path) -> None:
-        self.prefix = f"stream{secrets.token_hex(3)}."
-        self.settings = load_settings(bootstrap_servers=servers, topic_prefix=self.prefix)
-        self.topics = registry(ThemeRules.from_rulebook(load_rulebook()).themes, self.settings)
-        self.folder = folder
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def name(self, short: str) -> str:
-        return self.prefix + self.topics[short].name
-
-    async def create(self) -> None:
-        async with kafka.admin_client(self.settings) as admin:
-            await create_topics(admin, self.topics, self.settings)
-
-    def worker(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "NEWSMILL_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
-            "NEWSMILL_TOPIC_PREFIX": self.prefix,
-        }
-        with (self.folder / f"{self.prefix}{len(self.workers)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "newsmill.cli", "worker", "--stages", "dedupe", "--metrics-port", "0"],
-                env=environment, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        self.workers.append(process)
-        return process
 
     async def processed(self) -> int:
         return sum((await read_counts(self.settings)).get("dedupe", {}).values())
@@ -151,12 +118,6 @@ def _resident_mib(group: int) -> float:
     return most * resource.getpagesize() / (1 << 20)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 async def _publish(mills: list[_Mill], count: int) -> None:
     prepare = Prepare(context_of(mills[0].settings), load_rulebook())
     at = int(time.time() * 1000) - count  # within the topic's retention
@@ -173,7 +134,7 @@ async def _publish(mills: list[_Mill], count: int) -> None:
 
 async def _in_peace(mill: _Mill, count: int) -> tuple[float, float, float]:
     """Records a second between the first transaction and the last, and memory before and after."""
-    worker = mill.worker()
+    worker = mill.worker("--stages", "dedupe")
     idle = 0.0
     while not (first := await mill.processed()):
         idle = max(idle, _resident_mib(worker.pid))
@@ -190,11 +151,11 @@ async def _in_peace(mill: _Mill, count: int) -> tuple[float, float, float]:
 async def _under_kills(mill: _Mill, count: int) -> float:
     """Two workers of which one has the partition; again and again one is killed and another one started."""
     began = time.monotonic()
-    pair = [mill.worker(), mill.worker()]
+    pair = [mill.worker("--stages", "dedupe"), mill.worker("--stages", "dedupe")]
     for turn, place in zip(range(1, _KILLS + 1), cycle((0, 1)), strict=False):
         await mill.until(count * turn // (_KILLS + 1))
-        _kill(pair[place])
-        pair[place] = mill.worker()
+        kill(pair[place])
+        pair[place] = mill.worker("--stages", "dedupe")
     await mill.until(count)
     return time.monotonic() - began
 
@@ -202,7 +163,7 @@ async def _under_kills(mill: _Mill, count: int) -> float:
 async def run_stream(servers: str, count: int = 100_000) -> StreamResult:
     """Write the log twice, work both off, compare."""
     with tempfile.TemporaryDirectory() as folder:
-        peace, war = mills = [_Mill(servers, Path(folder)) for _ in range(2)]
+        peace, war = mills = [_Mill(servers, "stream", Path(folder)) for _ in range(2)]
         try:
             for mill in mills:
                 await mill.create()
@@ -212,7 +173,6 @@ async def run_stream(servers: str, count: int = 100_000) -> StreamResult:
             outputs = [[await mill.digests(short) for short in ("unique", "duplicate")] for mill in mills]
         finally:
             for mill in mills:
-                for process in mill.workers:
-                    _kill(process)
+                mill.stop()
     (unique, _), (duplicate, _) = outputs[0]
     return StreamResult(count, unique, duplicate, per_second, idle, memory, _KILLS, seconds, outputs[0] == outputs[1])
