@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from harness import Mill
@@ -284,3 +285,22 @@ def test_told_to_stop_while_it_starts(mill: Mill) -> None:
         began = time.monotonic()
         assert mill.terminate(worker) in (0, -signal.SIGTERM), mill.logs()
         assert time.monotonic() - began < 12
+
+
+@pytest.mark.timeout(60)
+def test_interrupted_while_its_processes_start(mill: Mill) -> None:
+    """Ctrl-C reaches parent and processes alike; a process that still loads must not spill a traceback."""
+    worker = mill.worker("pass_stage:parallel", "prepare", 2)
+    mill.wait(lambda: _importing(worker.pid) == 2, "two processes in the middle of their imports", 30)
+    os.killpg(worker.pid, signal.SIGINT)
+    assert worker.wait(timeout=20) == 0, mill.logs()
+    assert "Traceback" not in mill.logs()
+
+
+def _importing(parent: int) -> int:
+    """How many children have loaded one of their first libraries, with seconds of others to come."""
+    loaded = 0
+    for child in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.Error):
+            loaded += any("pydantic_core" in part.path for part in child.memory_maps())
+    return loaded

@@ -150,7 +150,6 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent says what to do
     stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     watches: list[asyncio.Future[Any]] = [asyncio.create_task(_watch(app)) for app in apps]
     starting: asyncio.Future[Any] = asyncio.gather(*(app.start() for app in apps))

@@ -78,6 +78,11 @@ def _instance(settings: Settings) -> Iterator[str]:
     raise NewsmillError("1000 workers run on this host already")
 
 
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches the whole group, from the first moment of a process: its parent says what to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class _Supervisor:
     def __init__(self, settings: Settings, plan: WorkerPlan, instance: str, folder: Path) -> None:
         self.settings = settings
@@ -106,8 +111,9 @@ class _Supervisor:
             settings=ProcessPlan.plain(self.settings),
         )
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "newsmill.worker.process", stdin=asyncio.subprocess.PIPE
-        )
+            sys.executable, "-m", "newsmill.worker.process", stdin=asyncio.subprocess.PIPE,
+            preexec_fn=_ignore_interrupts,
+        )  # fmt: skip
         assert process.stdin is not None
         process.stdin.write(plan.line())
         self.processes[index] = process
