@@ -48,7 +48,7 @@ class Mill:
         self.env |= {"NEWSMILL_BOOTSTRAP_SERVERS": bootstrap, "NEWSMILL_TOPIC_PREFIX": prefix}
         self.env |= {f"NEWSMILL_{name.upper()}": str(value) for name, value in settings.items()}
         # `python -m newsmill.worker.process` finds the test's own stages here
-        self.env["PYTHONPATH"] = str(HERE)
+        self.env["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.settings: Settings = load_settings(bootstrap_servers=bootstrap, topic_prefix=prefix, **settings)
         self.topics = registry(ThemeRules.from_rulebook(load_rulebook()).themes, self.settings)
         self.folder = folder

@@ -69,7 +69,7 @@ class Scene:
         groups = orjson.dumps(GROUPS).decode()
         self.mill = Mill(bootstrap, prefix, folder, **settings, log_level="debug")
         self.hanging = Mill(bootstrap, f"{prefix}hang.", folder / "hang", **settings)
-        self.hanging.env["PYTHONPATH"] = str(HERE)
+        self.hanging.env["PYTHONPATH"] = os.pathsep.join([str(HERE), self.hanging.env["PYTHONPATH"]])
         self.mill.env["NEWSMILL_METRICS_SOURCE_GROUPS"] = groups
         ports = [free_port(), free_port()]
         self.worker = self.mill.newsmill("worker", "--metrics-port", str(ports[0]))
