@@ -23,8 +23,9 @@ from prometheus_client.samples import Exemplar
 from newsmill.core.stage import Facts, State
 from newsmill.errors import ConfigError, Reason
 from newsmill.events import Outcome
+from newsmill.scrapes import Scrapes
 
-__all__ = ["LANGUAGES", "LATENCY_BUCKETS", "Metrics", "serve_metrics"]
+__all__ = ["LANGUAGES", "LATENCY_BUCKETS", "Metrics", "ReplayMetrics", "serve_metrics"]
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -52,7 +53,7 @@ class Metrics:
         self, mode: str = "live", themes: Sequence[str] = (), source_groups: Mapping[str, str] | None = None
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
-        self.scrapes = 0
+        self.scrapes = Scrapes()
         self.mode = mode
         self._themes = frozenset(themes)
         self._source_groups = dict(source_groups or {})
@@ -284,12 +285,12 @@ class ReplayMetrics:
 
     def __init__(self, run: str, planned: int) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
-        self.scrapes = 0
+        self.scrapes = Scrapes()
         self._run = run
         make: dict[str, Any] = {"registry": self.registry}
         self.planned = Gauge("news_replay_planned_records", "Raw records in the range of a replay.", ["run"], **make)
         self.remaining = Gauge(
-            "news_replay_remaining_records", "Records not yet through all stages, each stage counted by its share.",
+            "news_replay_remaining_records", "Records not yet through all stages and sorts, each counted by its share.",
             ["run"], **make,
         )  # fmt: skip
         self.position = Gauge(
@@ -302,6 +303,7 @@ class ReplayMetrics:
         )  # fmt: skip
         self.planned.labels(run).set(planned)
         self.remaining.labels(run).set(planned)
+        ProcessCollector(registry=self.registry)  # the parent sorts
 
     def advance(self, remaining: float, position_ms: int | None) -> None:
         """So many records are left, and the stage at work has come up to a Kafka time in milliseconds."""
@@ -348,8 +350,8 @@ def serve_metrics(metrics: Metrics | ReplayMetrics, host: str, port: int, ready:
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
-            metrics.scrapes += 1
-            return exposition(environ, start_response)
+            number = metrics.scrapes.begin()
+            return metrics.scrapes.answer(number, exposition(environ, start_response))
         if path == "/healthz":
             status, body = "200 OK", b"alive\n"
         elif path == "/readyz":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,6 +14,7 @@ from newsmill.core.rulebook import load_rulebook
 from newsmill.core.stage import Context, Facts
 from newsmill.errors import ConfigError
 from newsmill.metrics import Metrics, serve_metrics
+from newsmill.scrapes import Scrapes
 from newsmill.worker.carried import Carried
 
 NOW_MS = 1_780_000_000_000
@@ -195,3 +197,23 @@ def test_health_and_readiness(address: str) -> None:
 def test_a_taken_port_is_one_clear_line(metrics: Metrics, address: str) -> None:
     with pytest.raises(ConfigError, match="metrics port"):
         serve_metrics(metrics, "127.0.0.1", int(address.rpartition(":")[2]), lambda: True)
+
+
+def test_a_fetch_counts_when_it_began_later_and_its_answer_was_sent() -> None:
+    scrapes = Scrapes()
+    early = scrapes.begin()
+    threading.Timer(0.05, lambda: list(scrapes.answer(early, [b"old"]))).start()
+    assert not scrapes.wait_for_another(0.3)  # it may have read figures from before
+    late = scrapes.answer(scrapes.begin(), [b"a", b"b"])
+    assert len(late) == 2  # so the server can tell the length
+    assert not scrapes.wait_for_another(0)
+    assert list(late) == [b"a", b"b"]
+
+
+def test_each_fetch_is_counted(metrics: Metrics, address: str) -> None:
+    assert metrics.scrapes.begun == 0
+    get(f"{address}/healthz")
+    get(f"{address}/metrics")
+    with urlopen(f"{address}/metrics", timeout=5) as answer:
+        assert int(answer.headers["Content-Length"]) == len(answer.read())
+    assert metrics.scrapes.begun == 2

@@ -52,6 +52,11 @@ class Phase:
         """As the manifest and people call it."""
         return f"sort {self.sort}" if self.sort else ", ".join(self.stages)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What progress is told of: each stage, or the sort."""
+        return self.stages or (self.name,)
+
 
 class Progress(Protocol):
     """What is told while a replay runs."""
@@ -100,7 +105,7 @@ class Replay:
         self.rate = rate
         self.metrics = metrics
         self.metrics_port = metrics_port
-        self._shares = dict.fromkeys(plan.stages, 0.0)
+        self._shares = dict.fromkeys((step for phase in phases_of(plan.stages) for step in phase.steps), 0.0)
 
     def topics(self, stages: tuple[str, ...] = ()) -> dict[str, Topic]:
         """The replay's topics as these stages see them."""
@@ -118,7 +123,8 @@ class Replay:
         phases = phases_of(self.plan.stages)
         for number, phase in enumerate(phases, 1):
             if f"phase {phase.name}" in over:
-                self._shares.update(dict.fromkeys(phase.stages, 1.0))
+                for step in phase.steps:
+                    self._advance(step, 1.0)
                 continue
             progress.begin(phase, number, len(phases))
             if phase.sort is not None:
@@ -131,11 +137,21 @@ class Replay:
     async def _sort(self, short: str, progress: Progress) -> None:
         topics = self.topics()
         source, target = self.name(topics[f"{short}-unsorted"]), self.name(topics[short])
+        step = Phase(sort=short).name
+
+        def tell(done: int, total: int) -> None:
+            progress.advance(step, done, total)
+            self._advance(step, done / max(total, 1))
+
         await settled_ends(self.settings, [source])
-        await sort_topic(
-            self.settings, short, source, target, topics[short].partitions,
-            lambda done, total: progress.advance(f"sort {short}", done, total),
-        )  # fmt: skip
+        await sort_topic(self.settings, short, source, target, topics[short].partitions, tell)
+        self._advance(step, 1.0)
+
+    def _advance(self, step: str, share: float, position_ms: int | None = None) -> None:
+        """A stage or sort is done by a share, and has come up to a Kafka time in milliseconds."""
+        self._shares[step] = share
+        left = 1.0 - sum(self._shares.values()) / len(self._shares)
+        self.metrics.advance(round(left * self.plan.records), position_ms)
 
     # ---- stages -----------------------------------------------------------------------------------------------
 
@@ -215,9 +231,7 @@ class Replay:
             total = self.plan.records if stage == self.plan.stages[0] else handed_to(stage, told)
             done, position = (entry.records, entry.last_ms) if entry is not None else (0, None)
             progress.advance(stage, done, total)
-            self._shares[stage] = 1.0 if standing.drained else min(1.0, done / max(total, 1))
-            left = 1.0 - sum(self._shares.values()) / len(self._shares)
-            self.metrics.advance(round(left * self.plan.records), position)
+            self._advance(stage, 1.0 if standing.drained else min(1.0, done / max(total, 1)), position)
             if standing.drained:
                 return
             still, seen = standing.done == seen, standing.done

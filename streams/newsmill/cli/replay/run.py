@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -31,11 +31,13 @@ from newsmill.replay.plan import (
     write_entry,
 )
 from newsmill.replay.run import Accounts, Replay, account
+from newsmill.scrapes import Scrapes
 from newsmill.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["await_last_scrape", "run"]
 
-_DAY_MS = 86_400_000
+_DAY_MS: Final = 86_400_000
+_SCRAPE_SECONDS: Final = 20.0  # Prometheus comes every 5 s (ops/prometheus), by its own default once a minute
 
 
 def run(
@@ -79,12 +81,13 @@ def run(
     asked = _asked(settings, begin, end, topic, stages, warm_up)
     rulebook = load_rulebook(settings.rules_dir)
     began = time.monotonic()
-    plan, over = call(settings, _run(settings, rulebook, name, asked, workers, rate, metrics_port))
+    plan, over, metrics = call(settings, _run(settings, rulebook, name, asked, workers, rate, metrics_port))
     if not over:
         output.print(f"stopped: `newsmill replay run {name}` goes on from here", markup=False)
         raise typer.Exit(130)
     accounts = call(settings, account(settings, plan))
     _tell(plan, accounts, time.monotonic() - began)
+    await_last_scrape(metrics.scrapes)
     if accounts.problems:
         raise NewsmillError(f"replay {name} is not accounted for: {'; '.join(accounts.problems)}")
 
@@ -117,7 +120,7 @@ async def _run(
     workers: int,
     rate: float | None,
     metrics_port: int,
-) -> tuple[ReplayPlan, bool]:
+) -> tuple[ReplayPlan, bool, ReplayMetrics]:
     plan = await read_plan(settings, name)
     if plan is None:
         plan = await _make_plan(settings, rulebook, name, asked)
@@ -138,7 +141,7 @@ async def _run(
         serve_metrics(metrics, settings.metrics_host, metrics_port, lambda: True)
     replay = Replay(settings, plan, rulebook, workers, rate, metrics, metrics_port + 1 if metrics_port else None)
     with Bars(errors) if errors.is_terminal else Lines(output) as progress:
-        return plan, await replay.run(progress, stopping)
+        return plan, await replay.run(progress, stopping), metrics
 
 
 async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: dict[str, Any]) -> ReplayPlan:
@@ -160,6 +163,19 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
     await create_manifest(settings, name)
     await write_entry(settings, name, "plan", plan.model_dump(mode="json"))
     return plan
+
+
+def await_last_scrape(scrapes: Scrapes, seconds: float = _SCRAPE_SECONDS) -> None:
+    """Where Prometheus has come before, stay until it has the final figures; Ctrl-C goes on at once."""
+    if not scrapes.begun:
+        return
+    output.print(f"waiting until Prometheus has fetched the final figures, {seconds:g} s at most; Ctrl-C: not at all")
+    try:
+        fetched = scrapes.wait_for_another(seconds)
+    except KeyboardInterrupt:
+        return
+    if not fetched:
+        output.print("Prometheus has not come: its last figures are older")
 
 
 def _scope(plan: ReplayPlan) -> str:
