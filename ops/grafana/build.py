@@ -43,6 +43,7 @@ from boards import BOARDS, Board, Panel
 __all__ = ["render"]
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
+NOT_REPLAY: Final = 'job!="newsmill-replay"'
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
@@ -89,7 +90,7 @@ def _panel(panel: Panel, identity: int) -> Any:
     return made
 
 
-def _variables() -> list[Any]:
+def _variables(board: Board) -> list[Any]:
     def label(name: str, text: str, query: str) -> Any:
         return (
             dashboard.QueryVariable(name).label(text).datasource(SOURCE).query(query).multi(True).include_all(True)
@@ -98,8 +99,9 @@ def _variables() -> list[Any]:
 
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus").hide(VariableHide.DONT_HIDE),
-        label("job", "Job", "label_values(news_build_info, job)"),
-        label("instance", "Worker", 'label_values(news_build_info{job=~"$job"}, instance)'),
+        label("job", "Job", f"label_values(news_build_info{{{NOT_REPLAY}}}, job)"),
+        label("instance", "Worker", f'label_values(news_build_info{{job=~"$job",{NOT_REPLAY}}}, instance)'),
+        *(label(*own) for own in board.variables),
     ]
 
 
@@ -110,7 +112,7 @@ def render(board: Board) -> str:
         .refresh("30s").time(board.span, "now").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR).readonly()
         .link(dashboard.DashboardLink("newsmill").type("dashboards").tags(["newsmill"]).include_vars(True).keep_time(True))
     )  # fmt: skip
-    for variable in _variables():
+    for variable in _variables(board):
         made = made.with_variable(variable)
     identity = 0
     for title, panels in board.rows:

@@ -86,6 +86,7 @@ def _fill(expression: str, window: Window) -> str:
         "$__range": f"{round(window.end - window.start)}s",
         "$job": ".+",
         "$instance": ".+",
+        "$run": ".+",
     }
     for name, value in values.items():
         expression = expression.replace(name, value)
@@ -119,6 +120,8 @@ def draw(value: float, unit: str) -> str:
     """A number as a person reads it, with its unit."""
     if unit == "percentunit":
         return f"{value * 100:.4g} %"
+    if unit == "dateTimeAsIso":  # milliseconds
+        return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S}"
     if unit == "bytes":
         for name in ("B", "KiB", "MiB"):
             if abs(value) < 1024:
@@ -259,7 +262,7 @@ def preview(url: str, minutes: float, interval: int, now: float | None = None) -
         f"<p>Drawn from Prometheus' query API, without Grafana; {minutes:g} minutes up to "
         f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} UTC.</p></header>",
     ]
-    for name in ("overview", "stages", "newsroom"):
+    for name in ("overview", "stages", "newsroom", "replay"):
         board = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
         parts.append(f"<h2>{escape(board['title'])}</h2><p style='padding:0 20px'>{escape(board['description'])}</p>")
         parts.append('<div class="board">')

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 OPS = Path(__file__).parents[2] / "ops/prometheus"
 
@@ -43,3 +44,24 @@ def test_a_broken_rule_is_noticed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert "NewsmillWorkerDown" in done.stdout + done.stderr
+
+
+def test_a_replay_that_were_scraped_as_live_would_raise_every_alert(tmp_path: Path) -> None:
+    """That the test of a replay beside live can fail: under live's job the same faults fire all that can fire."""
+    path = OPS / "tests/beside.yml"
+    content = yaml.safe_load(path.read_text("utf-8"))
+    content["rule_files"] = [str(path.parent / file) for file in content["rule_files"]]
+    test = content["tests"][0]
+    replay = [one for one in test["input_series"] if 'job="newsmill-replay"' in one["series"]]
+    for one in replay:
+        one["series"] = one["series"].replace("newsmill-replay", "newsmill").replace('mode="replay"', 'mode="live"')
+    rules = [yaml.safe_load((path.parent / file).read_text("utf-8")) for file in content["rule_files"]]
+    alerts = {rule["alert"] for file in rules for group in file["groups"] for rule in group["rules"] if "alert" in rule}
+    # one is about targets that are not there, two need a replay
+    alerts -= {"NewsmillTargetAbsent", "NewsmillReplayStuck", "NewsmillReplayHurtsLive"}
+    fired = "group by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[330m]))"
+    expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in sorted(alerts)]
+    test |= {"input_series": replay, "promql_expr_test": [{"expr": fired, "eval_time": "330m", "exp_samples": expected}]}
+    content["tests"] = [test]
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(content), "utf-8")
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / "test.yml")

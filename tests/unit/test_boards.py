@@ -16,7 +16,7 @@ import typer.main
 import yaml
 
 from newsmill.cli import app
-from newsmill.metrics import Metrics
+from newsmill.metrics import Metrics, ReplayMetrics
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"
@@ -87,10 +87,9 @@ def selectors(expression: str) -> list[promql.VectorSelector]:
 
 
 def exported() -> set[str]:
-    """Every series name that a worker can serve, with the suffixes of histograms and counters."""
-    metrics = Metrics("live", ("chips",))
+    """Every series name that a worker or a replay can serve, with the suffixes of histograms and counters."""
     names = set()
-    for family in metrics.registry.collect():
+    for family in (*Metrics("live", ("chips",)).registry.collect(), *ReplayMetrics("july", 1).registry.collect()):
         if not family.name.startswith("news_"):
             continue
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
@@ -123,24 +122,53 @@ def test_every_recorded_series_is_used() -> None:
     assert {rule["record"] for rule in RULES if "record" in rule} - used == set()
 
 
+def matchers(selector: promql.VectorSelector) -> set[tuple[str, str, str]]:
+    """(label, how, value) of a selector."""
+    how = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+    return {(one.name, how[str(one.op)], one.value) for one in selector.matchers.matchers}
+
+
+LIVE = {("job", "=~", "$job"), ("job", "!=", "newsmill-replay"), ("instance", "=~", "$instance")}
+REPLAY = ("job", "=", "newsmill-replay")
+
+
 @pytest.mark.parametrize(("where", "expression"), QUERIES, ids=[where for where, _ in QUERIES])
-def test_boards_name_job_and_instance_and_the_rate_interval(where: str, expression: str) -> None:
+def test_boards_look_at_live_by_job_and_instance_and_the_replay_board_at_replays_too(
+    where: str, expression: str
+) -> None:
     for selector in selectors(expression):
         if selector.name == "ALERTS":  # made by rules that add workers up: it has neither label
             continue
-        matchers = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
-        assert matchers.get("job") == "$job", where
-        assert matchers.get("instance") == "$instance", where
-    for function, window in re.findall(r"\b(i?rate|increase)\((?:[^\[]*)\[([^\]]+)\]", expression):
-        allowed = {"rate": {"$__rate_interval"}, "increase": {"$__range", "30d"}}
+        found = matchers(selector)
+        if where.startswith("replay: ") and REPLAY in found:
+            assert not {("job", "=~", "$job"), ("mode", "=", "live")} & found, where
+        else:
+            assert found >= LIVE, where
+        if str(selector.name).startswith("news_replay_"):
+            assert found >= {REPLAY, ("run", "=~", "$run")}, where
+    queried = {str(selector.name) for selector in selectors(expression)}
+    assert where.startswith("replay: ") or not any(name.startswith("news_replay_") for name in queried)
+
+
+@pytest.mark.parametrize(("where", "expression"), QUERIES, ids=[where for where, _ in QUERIES])
+def test_rates_look_back_by_the_rate_interval(where: str, expression: str) -> None:
+    looking = re.findall(r"\b(\w+)\((?:[^\[(]*)\[([^\]]+)\]", expression)
+    assert len(looking) == expression.count("[")
+    for function, window in looking:
+        steady = {"$__rate_interval"}
+        allowed = {"rate": steady, "deriv": steady, "increase": {"$__range", "30d"}, "last_over_time": {"$__range"}}
         assert window in allowed[function], (where, function, window)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[str(rule.get("alert") or rule.get("record")) for rule in RULES])
-def test_rules_look_at_newsmill_only(rule: dict[str, Any]) -> None:
+def test_rules_look_at_live_only_and_at_how_far_a_replay_is(rule: dict[str, Any]) -> None:
     for selector in selectors(rule["expr"]):
-        if not str(selector.name).startswith("newsmill:"):
-            assert ("job", "newsmill") in [(m.name, m.value) for m in selector.matchers.matchers]
+        name = str(selector.name)
+        if name.startswith("news_replay_"):
+            assert str(rule.get("alert")).startswith("NewsmillReplay")
+            assert REPLAY in matchers(selector)
+        elif not name.startswith("newsmill:"):
+            assert ("job", "=", "newsmill") in matchers(selector)
 
 
 # ---- boards
@@ -151,7 +179,7 @@ def test_boards_are_what_the_code_makes() -> None:
         [sys.executable, str(OPS / "grafana/build.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert set(BOARDS) == {"overview", "stages", "newsroom"}
+    assert set(BOARDS) == {"overview", "stages", "newsroom", "replay"}
 
 
 def test_uids_and_ids_are_unique() -> None:
@@ -167,12 +195,14 @@ def test_uids_and_ids_are_unique() -> None:
 def test_board_has_its_variables_and_names_no_data_source_of_its_own(name: str) -> None:
     board = BOARDS[name]
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    assert list(variables) == ["datasource", "job", "instance"]
+    own = ["run"] if name == "replay" else []
+    assert list(variables) == ["datasource", "job", "instance", *own]
     assert variables["datasource"]["query"] == "prometheus"
     text = orjson.dumps(board).decode()
     assert "${DS_" not in text
     assert set(re.findall(r'"uid":"([^"]*)"', text)) - {board["uid"], "-- Grafana --"} == {"${datasource}"}
-    assert all(variables[label]["includeAll"] and variables[label]["allValue"] == ".+" for label in ("job", "instance"))
+    assert all(variables[label]["includeAll"] and variables[label]["allValue"] == ".+" for label in ("job", "instance", *own))
+    assert all('job!="newsmill-replay"' in variables[label]["query"] for label in ("job", "instance"))
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name}: {panel['title']}" for name, panel in PANELS])
@@ -241,3 +271,8 @@ def test_commands_in_runbooks_exist() -> None:
     }
     assert named
     assert {(file, word) for file, word in named if word not in commands} == set()
+    replay: Any = group.get_command(None, "replay")
+    runbooks = " ".join(path.read_text("utf-8") for path in (OPS / "runbooks").glob("*.md"))
+    assert set(re.findall(r"`newsmill replay ([a-z]+)", runbooks)) <= set(replay.list_commands(None))
+    flags = {flag for one in replay.commands["run"].params for flag in one.opts}
+    assert set(re.findall(r"`newsmill replay run [^`]*?(--[a-z-]+)", runbooks)) <= flags

@@ -5,8 +5,9 @@ from typing import Final
 from boards.newsroom import NEWSROOM
 from boards.overview import OVERVIEW
 from boards.parts import Board, Panel
+from boards.replay import REPLAY
 from boards.stages import STAGES
 
 __all__ = ["BOARDS", "Board", "Panel"]
 
-BOARDS: Final = (OVERVIEW, STAGES, NEWSROOM)
+BOARDS: Final = (OVERVIEW, STAGES, NEWSROOM, REPLAY)

@@ -1,13 +1,13 @@
 """What every board is made of: panels in rows, and the queries that they share.
 
-Every selector names job and instance, every rate uses $__rate_interval. build.py makes of them what Grafana imports.
+Every selector names live's job and instance or a replay's job, every rate uses $__rate_interval. build.py makes of them what Grafana imports.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-__all__ = ["LAG", "LIVE", "Board", "M", "Panel", "mean", "quantile", "rate"]
+__all__ = ["LAG", "LIVE", "REPLAY_JOB", "Board", "M", "Panel", "mean", "quantile", "rate"]
 
 Kind = Literal["stat", "lines", "stacked", "bars", "pie", "table"]
 
@@ -36,9 +36,12 @@ class Board(NamedTuple):
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
     span: str = "now-3h"
+    variables: tuple[tuple[str, str, str], ...] = ()  # name, label and query of those that only this board has
 
 
-M: Final = 'job=~"$job",instance=~"$instance"'
+# a replay counts by the same metrics, most of them without a mode: its job is never live's
+REPLAY_JOB: Final = 'job="newsmill-replay"'
+M: Final = 'job=~"$job",job!="newsmill-replay",instance=~"$instance"'
 LIVE: Final = f'{M},mode="live"'
 BY_STAGE: Final = '"stage", "$1", "group", ".*newsmill-(.+)"'
 
