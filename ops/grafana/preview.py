@@ -100,9 +100,9 @@ def _legend(template: str, labels: dict[str, str]) -> str:
 def _series(url: str, panel: dict[str, Any], window: Window) -> list[Series]:
     lines = []
     step = max(1.0, (window.end - window.start) / POINTS)
-    ranged = panel["type"] == "timeseries"
     for target in panel["targets"]:
         query = _fill(target["expr"], window)
+        ranged = bool(target.get("range"))
         if ranged:
             found = _ask(url, "query_range", query=query, start=window.start, end=window.end, step=step)
         else:

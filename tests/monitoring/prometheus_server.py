@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -28,6 +29,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(count: int) -> int:
+    """The first of so many ports of 127.0.0.1, one after another, where nothing listens."""
+    while True:
+        first = free_port()
+        try:
+            with ExitStack() as held:
+                for number in range(first, first + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
+        except (OSError, OverflowError):
+            continue
+        return first
+
+
 def _shorter(text: str, divisor: float) -> str:
     """A duration such as 5m, divided; never less than a second."""
     seconds = sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", text))
@@ -44,9 +58,14 @@ def scaled(expression: str, divisor: float) -> str:
 
 
 class Prometheus:
-    """Started on a free port with its data in ``folder``; ``divisors`` has how much shorter times are, by rule file."""
+    """Started on a free port with its data in ``folder``; ``divisors`` has how much shorter times are, by rule file.
 
-    def __init__(self, folder: Path, port: int, targets: Sequence[str], divisors: dict[str, float]) -> None:
+    ``targets`` are live's workers; ``replays`` where replays and their processes may come to serve.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, targets: Sequence[str], divisors: dict[str, float], replays: Sequence[str] = ()
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.targets = targets
         rules = folder / "rules"
@@ -63,10 +82,13 @@ class Prometheus:
         config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))
         if any(divisor != 1 for divisor in divisors.values()):
             config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-        [job] = [job for job in config["scrape_configs"] if job["job_name"] == "newsmill"]
-        del job["dns_sd_configs"]  # a name server is the one thing that is not here
-        job["static_configs"] = [{"targets": list(targets)}]
-        config["scrape_configs"] = [job]
+        jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+        for name, addresses in (("newsmill", targets), ("newsmill-replay", replays)):
+            del jobs[name]["dns_sd_configs"]  # a name server is the one thing that is not here
+            jobs[name]["static_configs"] = [{"targets": list(addresses)}]
+            if config["global"]["scrape_interval"] == "500ms":
+                jobs[name] = {k: v for k, v in jobs[name].items() if not k.startswith("scrape_")}
+        config["scrape_configs"] = [jobs["newsmill"], jobs["newsmill-replay"]]
         file = folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config), "utf-8")
         self.log = (folder / "prometheus.log").open("wb")

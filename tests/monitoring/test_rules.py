@@ -59,9 +59,12 @@ def test_a_replay_that_were_scraped_as_live_would_raise_every_alert(tmp_path: Pa
     alerts = {rule["alert"] for file in rules for group in file["groups"] for rule in group["rules"] if "alert" in rule}
     # one is about targets that are not there, two need a replay
     alerts -= {"NewsmillTargetAbsent", "NewsmillReplayStuck", "NewsmillReplayHurtsLive"}
-    fired = "group by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[330m]))"
+    fired = 'group by (alertname) (max_over_time(ALERTS{alertstate="firing"}[330m]))'
     expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in sorted(alerts)]
-    test |= {"input_series": replay, "promql_expr_test": [{"expr": fired, "eval_time": "330m", "exp_samples": expected}]}
+    test |= {
+        "input_series": replay,
+        "promql_expr_test": [{"expr": fired, "eval_time": "330m", "exp_samples": expected}],
+    }
     content["tests"] = [test]
     (tmp_path / "test.yml").write_text(yaml.safe_dump(content), "utf-8")
     assert "SUCCESS" in promtool("test", "rules", tmp_path / "test.yml")

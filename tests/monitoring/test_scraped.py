@@ -19,17 +19,18 @@ import pytest
 from bench.articles import make_articles
 from harness import Mill
 from preview import preview
-from prometheus_server import ROOT, Prometheus, free_port
+from prometheus_server import ROOT, Prometheus, free_port, free_ports
 
 from newsmill import kafka
 
 HERE = Path(__file__).parent
 BOARDS = {path.stem: orjson.loads(path.read_bytes()) for path in sorted((ROOT / "ops/grafana/dashboards").glob("*"))}
-DIVISORS = {"alerts": 30.0, "recording": 30.0, "silence": 600.0}
-VARIABLES = {"$__rate_interval": "10s", "$__range": "1m", "$job": ".+", "$instance": ".+"}
+DIVISORS = {"alerts": 30.0, "recording": 30.0, "silence": 600.0, "replay": 30.0}
+VARIABLES = {"$__rate_interval": "10s", "$__range": "1m", "$job": ".+", "$instance": ".+", "$run": ".+"}
 # panels that rightly show nothing while all is well, each with its reason
 EMPTY = {
     ("overview", "Alerts"): "a table of alerts has no row while none fires; it is looked at again when some do",
+    ("replay", "Differences from live by kind"): "a replay compares itself with live when it has ended",
 }
 GROUPS = {"wire": [f"Publisher {number}" for number in range(40)]}
 
@@ -37,16 +38,17 @@ GROUPS = {"wire": [f"Publisher {number}" for number in range(40)]}
 class Feed(threading.Thread):
     """Publishes about 40 articles a second until told to stop; a third of them are copies."""
 
-    def __init__(self, mill: Mill) -> None:
+    def __init__(self, mill: Mill, seed: int) -> None:
         super().__init__(daemon=True)
         self.mill = mill
+        self.seed = seed
         self.done = threading.Event()
 
     def run(self) -> None:
         asyncio.run(self._feed())
 
     async def _feed(self) -> None:
-        articles = list(make_articles(4000, seed=7))
+        articles = list(make_articles(4000, self.seed))
         async with kafka.producer(self.mill.settings) as producer:
             for number, article in enumerate(articles):
                 if self.done.is_set():
@@ -75,7 +77,9 @@ class Scene:
         self.worker = self.mill.newsmill("worker", "--metrics-port", str(ports[0]))
         self.hanging.spawn(str(HERE / "hang_worker.py"), str(ports[1]))
         self.targets = [f"127.0.0.1:{number}" for number in ports]
-        self.prometheus = Prometheus(folder / "prometheus", free_port(), self.targets, DIVISORS)
+        self.replay_port = free_ports(2)
+        replays = [f"127.0.0.1:{self.replay_port + index}" for index in range(2)]
+        self.prometheus = Prometheus(folder / "prometheus", free_port(), self.targets, DIVISORS, replays)
 
     def close(self) -> None:
         self.prometheus.stop()
@@ -115,28 +119,23 @@ def has_number(result: list[dict[str, Any]]) -> bool:
 
 @pytest.mark.timeout(120)
 def test_every_panel_shows_data_while_articles_flow(scene: Scene) -> None:
-    feed = Feed(scene.mill)
+    feed = Feed(scene.mill, seed=7)
     feed.start()
     try:
         scene.mill.wait_processed("stories", 200, 60)
         time.sleep(6)  # rates look back 10 s
         empty = {}
         for board, title, expression in targets():
-            result = scene.prometheus.query(expression)
-            if not has_number(result):
+            if board != "replay" and not has_number(scene.prometheus.query(expression)):
                 empty[board, title] = expression
-        assert set(empty) == set(EMPTY), empty
-        up = scene.prometheus.query("up")
+        alerts = [series["metric"] for series in scene.prometheus.query("ALERTS")]
+        assert set(empty) == {place for place in EMPTY if place[0] != "replay"}, (empty, alerts)
+        up = scene.prometheus.query('up{job="newsmill"}')
         assert {series["metric"]["instance"]: series["value"][1] for series in up} == dict.fromkeys(scene.targets, "1")
         exemplars = scene.prometheus.ask(
             "query_exemplars", query="news_pipeline_latency_seconds_bucket", start=time.time() - 60, end=time.time()
         )
         raws = {one["labels"]["raw"] for series in exemplars for one in series["exemplars"]}
-        page = preview(scene.prometheus.url, 0.5, 10)
-        assert page.count("no data") == 0
-        assert page.count('class="panel"') == len({(board, title) for board, title, _ in targets()})
-        if path := os.environ.get("NEWSMILL_TEST_PREVIEW"):  # to look at
-            Path(path).write_text(page, "utf-8")
         assert raws, "exemplars survive the scrape"
         assert all(raw.startswith(f"{scene.mill.name('raw')}-") for raw in raws)
     finally:
@@ -166,6 +165,57 @@ def test_counts_agree_with_the_ledger(scene: Scene) -> None:
     scene.prometheus.wait(agree, "metrics to agree with the ledger", 20)
     lag = 'sum(news_consumer_lag_records{group=~".*newsmill-.*"})'
     scene.prometheus.wait(lambda: scene.prometheus.query(lag)[0]["value"][1] == "0", "no lag: markers are none", 20)
+
+
+@pytest.mark.timeout(150)
+def test_a_replay_fills_its_board_and_alarms_nobody(scene: Scene) -> None:
+    """Beside live, slowly; its last figures are fetched before it is gone."""
+    prometheus = scene.prometheus
+    feed = Feed(scene.mill, seed=8)
+    feed.start()
+    try:
+        p99 = "histogram_quantile(0.99, rate(news_pipeline_latency_seconds_bucket[10s]))"
+        prometheus.wait(lambda: has_number(prometheus.query(p99)), "live to work", 30)
+        began = time.time() - 3
+        records = len(scene.mill.read("raw"))
+        span = ("--from", "earliest", "--to", "latest", "--stages", "prepare")
+        port = ("--metrics-port", str(scene.replay_port))
+        replay = scene.mill.newsmill("replay", "run", "july", *span, "--rate", f"{records / 15:.0f}", *port)
+
+        def empty() -> set[tuple[str, str]]:
+            """Panels of the board of which a target gives nothing: lines over the time since shortly before."""
+            shown = set()
+            for panel in BOARDS["replay"]["panels"]:
+                for target in panel.get("targets") or ():
+                    if target.get("range"):
+                        window = {"start": began, "end": time.time(), "step": 1}
+                        rows = prometheus.ask("query_range", query=filled(target["expr"]), **window)["result"]
+                        result = [{"value": value} for row in rows for value in row["values"]]
+                    else:
+                        result = prometheus.query(filled(target["expr"]))
+                    if not has_number(result):
+                        shown.add(("replay", panel["title"]))
+            return shown
+
+        rightly = {place for place in EMPTY if place[0] == "replay"}
+        prometheus.wait(lambda: empty() == rightly, f"all panels of the replay but {rightly}", 40)
+        assert replay.poll() is None, "it was still at work"
+        up = prometheus.query('up{job="newsmill-replay"}')
+        assert [series["value"][1] for series in up] == ["1", "1"]
+        counted = prometheus.query('count by (mode) (news_stage_events_total{job="newsmill-replay"})')
+        assert [series["metric"] for series in counted] == [{"mode": "replay"}]
+        assert replay.wait(timeout=60) == 0, scene.mill.logs()[-3000:]
+        assert not prometheus.firing() & {"NewsmillReplayStuck", "NewsmillReplayHurtsLive", "NewsmillWorkerDown"}
+        [left] = prometheus.query("last_over_time(news_replay_remaining_records[1m])")
+        assert (left["metric"]["run"], left["value"][1]) == ("july", "0")
+        assert "waiting until Prometheus has fetched the final figures" in " ".join(scene.mill.logs().split())
+        page = preview(prometheus.url, 1, 10)
+        assert page.count("no data") == len(rightly)
+        assert page.count('class="panel"') == len({(board, title) for board, title, _ in targets()})
+        if path := os.environ.get("NEWSMILL_TEST_PREVIEW"):  # to look at
+            Path(path).write_text(page, "utf-8")
+    finally:
+        feed.stop()
 
 
 @pytest.mark.timeout(30)

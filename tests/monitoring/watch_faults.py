@@ -77,7 +77,7 @@ def main(faults: list[str]) -> None:
     mill = Mill(running.bootstrap, "faults.", folder)
     port = free_port()
     worker = mill.newsmill("worker", "--metrics-port", str(port))
-    divisors = {"alerts": 1.0, "recording": 1.0, "silence": 1.0}
+    divisors = {"alerts": 1.0, "recording": 1.0, "silence": 1.0, "replay": 1.0}
     prometheus = Prometheus(folder / "prometheus", free_port(), [f"127.0.0.1:{port}"], divisors)
     watch = Watch(prometheus)
     try:

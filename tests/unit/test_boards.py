@@ -201,7 +201,9 @@ def test_board_has_its_variables_and_names_no_data_source_of_its_own(name: str) 
     text = orjson.dumps(board).decode()
     assert "${DS_" not in text
     assert set(re.findall(r'"uid":"([^"]*)"', text)) - {board["uid"], "-- Grafana --"} == {"${datasource}"}
-    assert all(variables[label]["includeAll"] and variables[label]["allValue"] == ".+" for label in ("job", "instance", *own))
+    assert all(
+        variables[label]["includeAll"] and variables[label]["allValue"] == ".+" for label in ("job", "instance", *own)
+    )
     assert all('job!="newsmill-replay"' in variables[label]["query"] for label in ("job", "instance"))
 
 

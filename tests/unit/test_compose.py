@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 import yaml
 
 import newsmill
+import newsmill.cli.replay
 from newsmill.broker import KAFKA_VERSION
 from newsmill.broker.layout import BROKER_PROPERTIES
+from newsmill.cli.replay.run import run
 from newsmill.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +109,28 @@ def test_prometheus_finds_its_rules_and_the_workers() -> None:
     assert [str(found["port"])] == SERVICES["worker"]["expose"]
 
 
+def test_prometheus_finds_a_replay_and_all_the_ports_it_serves() -> None:
+    replay = SERVICES["replay"]
+    assert replay["profiles"] == ["replay"], "it does not start with the others"
+    assert replay["entrypoint"] == ["newsmill", "replay"]
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "newsmill-replay")
+    assert {name for found in job["dns_sd_configs"] for name in found["names"]} == {"replay"}
+    ports = sorted(found["port"] for found in job["dns_sd_configs"])
+    first = inspect.signature(run).parameters["metrics_port"].default
+    assert ports == list(range(first, first + 5))
+    assert replay["expose"] == [f"{ports[0]}-{ports[-1]}"]
+    said = re.findall(r"docker compose run (.+?) replay (\w+)", (ROOT / "ops/README.md").read_text("utf-8"))
+    assert ("--rm --use-aliases", "run") in said, "without the alias Prometheus does not find it"
+    assert all(hasattr(newsmill.cli.replay, command) for _, command in said)
+
+
+def test_a_sort_of_a_replay_does_not_fill_memory() -> None:
+    replay = SERVICES["replay"]
+    assert replay["tmpfs"] == []
+    assert [volume.split(":")[1] for volume in replay["volumes"]] == ["/tmp"]
+
+
 def test_grafana_finds_its_boards_and_prometheus_and_has_no_login() -> None:
     grafana = SERVICES["grafana"]
     mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
@@ -123,7 +148,7 @@ def test_grafana_finds_its_boards_and_prometheus_and_has_no_login() -> None:
 
 def test_variables_are_settings_of_newsmill() -> None:
     known = {"NEWSMILL_" + field.upper() for field in Settings.model_fields}
-    for name in ("topics", "worker"):
+    for name in ("topics", "worker", "replay"):
         assert set(SERVICES[name]["environment"]) <= known
 
 
