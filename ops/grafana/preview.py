@@ -73,6 +73,11 @@ class Window(NamedTuple):
     end: float
     interval: int  # the least window of a rate
 
+    @property
+    def step(self) -> float:
+        """Seconds from point to point."""
+        return max(1.0, (self.end - self.start) / POINTS)
+
 
 def _ask(url: str, path: str, **parameters: object) -> list[dict[str, Any]]:
     with urlopen(f"{url}/api/v1/{path}?{urlencode(parameters)}", timeout=30) as answer:
@@ -99,12 +104,11 @@ def _legend(template: str, labels: dict[str, str]) -> str:
 
 def _series(url: str, panel: dict[str, Any], window: Window) -> list[Series]:
     lines = []
-    step = max(1.0, (window.end - window.start) / POINTS)
     for target in panel["targets"]:
         query = _fill(target["expr"], window)
         ranged = bool(target.get("range"))
         if ranged:
-            found = _ask(url, "query_range", query=query, start=window.start, end=window.end, step=step)
+            found = _ask(url, "query_range", query=query, start=window.start, end=window.end, step=window.step)
         else:
             found = _ask(url, "query", query=query, time=window.end)
         for one in found:
@@ -154,6 +158,16 @@ def _nice(most: float) -> float:
     return next(size * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if size * step >= most * 0.999)
 
 
+def _pieces(points: Sequence[tuple[float, float]], step: float) -> list[list[tuple[float, float]]]:
+    """A line's points, cut where some are missing."""
+    pieces: list[list[tuple[float, float]]] = []
+    for before, point in zip([None, *points], points, strict=False):
+        if before is None or point[0] - before[0] > 1.5 * step:
+            pieces.append([])
+        pieces[-1].append(point)
+    return pieces
+
+
 def _chart(lines: Sequence[Series], unit: str, window: Window, width: int, *, stacked: bool) -> str:
     height, left, bottom = 190, 58, 16
     layers: list[tuple[Series, list[tuple[float, float]]]] = []
@@ -181,15 +195,17 @@ def _chart(lines: Sequence[Series], unit: str, window: Window, width: int, *, st
         parts.append(f'<text x="{x:.0f}" y="{height - 3}" text-anchor="{anchor}">{at:%H:%M:%S}</text>')
     for number, (_, points) in reversed(list(enumerate(layers))):
         color = COLORS[number % len(COLORS)]
-        path = " ".join(place(at, value) for at, value in points)
         if stacked:
+            path = " ".join(place(at, value) for at, value in points)
             first, last = points[0][0], points[-1][0]
             parts.append(f'<polygon points="{place(first, 0)} {path} {place(last, 0)}" fill="{color}" opacity="0.85"/>')
         else:
-            parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>')
-        if len(points) == 1:
-            cx, cy = place(*points[0]).split(",")
-            parts.append(f'<circle cx="{cx}" cy="{cy}" r="2" fill="{color}"/>')
+            for piece in _pieces(points, window.step):
+                path = " ".join(place(at, value) for at, value in piece)
+                parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>')
+                if len(piece) == 1:
+                    cx, cy = place(*piece[0]).split(",")
+                    parts.append(f'<circle cx="{cx}" cy="{cy}" r="2" fill="{color}"/>')
     return "".join(parts) + "</svg>" + _key(lines, unit)
 
 

@@ -1,6 +1,7 @@
 """What every board is made of: panels in rows, and the queries that they share.
 
-Every selector names live's job and instance or a replay's job, every rate uses $__rate_interval. build.py makes of them what Grafana imports.
+Every selector names live's job and instance, or a replay's job; every rate uses $__rate_interval. build.py makes of them
+what Grafana imports.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Board(NamedTuple):
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
     span: str = "now-3h"
-    variables: tuple[tuple[str, str, str], ...] = ()  # name, label and query of those that only this board has
+    variables: tuple[tuple[str, str, str], ...] = ()  # its own: name, label, query
 
 
 # a replay counts by the same metrics, most of them without a mode: its job is never live's

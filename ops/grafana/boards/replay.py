@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from boards.parts import LAG, LIVE, REPLAY_JOB, Board, M, Panel, quantile, rate
+from boards.parts import LAG, REPLAY_JOB, Board, M, Panel, quantile, rate
 
 __all__ = ["REPLAY"]
 
@@ -36,7 +36,8 @@ REPLAY = Board(
                 Panel(
                     "stat",
                     "Records left",
-                    "Raw records of the range that are not through all stages, each stage and sort counted by its share.",
+                    "Raw records of the range that are not through all stages, each stage and sort counted "
+                    "by its share.",
                     "short",
                     ((REMAINING, "{{run}}"),),
                     6,
@@ -56,7 +57,8 @@ REPLAY = Board(
                 Panel(
                     "stat",
                     "Position",
-                    "Kafka time of the newest record that the stage at work has done; the next stage begins at the start again.",
+                    "Kafka time of the newest record that the stage at work has done; the next stage begins at the "
+                    "start again.",
                     "dateTimeAsIso",
                     ((f"1000 * news_replay_position_timestamp_seconds{{{RUN}}}", "{{run}}"),),
                     6,
@@ -73,7 +75,7 @@ REPLAY = Board(
                 Panel(
                     "lines",
                     "Records a second by stage",
-                    "What the replay's processes take in, all replays together. Its workers stand still while the replay sorts.",
+                    "What the replay's processes take in, all replays together. There is none while it sorts.",
                     "reqps",
                     ((rate("news_stage_events_total", "stage", WORKER), "{{stage}}"),),
                     12,
