@@ -1,7 +1,7 @@
 """What every board is made of: panels in rows, and the queries that they share.
 
-Every selector names live's job and instance, or a replay's job; every rate uses $__rate_interval. build.py makes of them
-what Grafana imports.
+Every selector names live's job and instance, or a replay's job; every rate uses $__rate_interval. build.py makes of
+them what Grafana imports.
 """
 
 from __future__ import annotations
