@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from newsmill.core.rulebook import load_rulebook
@@ -33,7 +35,7 @@ def test_each_step_takes_its_share_of_what_is_left(stages: tuple[str, ...]) -> N
             value = replay.metrics.registry.get_sample_value("news_replay_remaining_records", {"run": "july"})
             assert value is not None
             left.append(value)
-    assert all(after < before for before, after in zip(left, left[1:], strict=False))
+    assert all(after < before for before, after in pairwise(left))
     assert left[-1] == 0
     position = replay.metrics.registry.get_sample_value("news_replay_position_timestamp_seconds", {"run": "july"})
     assert position == 5
