@@ -22,7 +22,17 @@ from newsmill.events import (
 )
 from newsmill.settings import Settings
 
-__all__ = ["DEFAULT_THEMES", "STAGES", "TOPICS", "Topic", "archive_topic", "registry", "replay_registry", "theme_topic"]
+__all__ = [
+    "DEFAULT_THEMES",
+    "STAGES",
+    "TOPICS",
+    "Topic",
+    "archive_topic",
+    "registry",
+    "replay_registry",
+    "theme_topic",
+    "unsorted_short",
+]
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
@@ -134,12 +144,16 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
     return {topic.short: topic for topic in topics}
 
 
-def replay_registry(themes: Iterable[str], settings: Settings, stages: Iterable[str] = STAGES) -> dict[str, Topic]:
-    """The topics of a replay, as ``stages`` see them; ``settings`` carries the prefix of the replay.
+# topics that an ordered stage reads: in a replay they are sorted first
+_SORTED = ("prepared", "story-input")
 
-    All are kept until the replay is dropped: their records have the times of the past. What the parallel stages write
-    for an ordered stage goes to a topic of its own first, in any order, and from there sorted to the usual one.
-    `unique` is internal here: it also holds articles of the warm-up, for enrich to read.
+
+def replay_registry(themes: Iterable[str], settings: Settings) -> dict[str, Topic]:
+    """The topics of a replay; ``settings`` carries its prefix.
+
+    All are kept until the replay is dropped: their records have the times of the past. What goes to an ordered stage
+    is written to a topic of its own first, in any order, and from there sorted to the usual one. `unique` is internal
+    here: it also holds articles of the warm-up, for enrich to read.
     """
     topics = {
         short: replace(topic, retention_ms=-1, internal=topic.internal or short == "unique")
@@ -147,20 +161,20 @@ def replay_registry(themes: Iterable[str], settings: Settings, stages: Iterable[
     }
     # what a replay reads is live's or an archive's
     del topics["raw"]
-    for short, writers in _SORTED.items():
-        unsorted = replace(
-            topics[short],
-            short=f"{short}-unsorted",
-            name=topics[short].name.replace(".v1", "-unsorted.v1"),
-            description=f"{topics[short].name} before it is sorted",
+    for short in _SORTED:
+        usual = topics[short]
+        topics[unsorted_short(short)] = replace(
+            usual,
+            short=unsorted_short(short),
+            name=usual.name.replace(".v1", "-unsorted.v1"),
+            description=f"{usual.name} before it is sorted",
         )
-        topics[unsorted.short] = unsorted
-        if writers & set(stages):
-            topics[short] = unsorted
     return topics
 
 
-# topics that an ordered stage reads, and the stages that write them
-_SORTED = {"prepared": {"prepare"}, "story-input": {"dedupe", "enrich"}}
+def unsorted_short(short: str) -> str:
+    """The short name of the topic that a replay writes instead of this one; the same where nothing is sorted."""
+    return f"{short}-unsorted" if short in _SORTED else short
+
 
 TOPICS: dict[str, Topic] = registry()
