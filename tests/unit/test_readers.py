@@ -286,7 +286,8 @@ def test_damaged_zst_files(tmp_path: Path) -> None:
     for content, count, wrong in (
         (whole * 2 + zstd.compress(bytes(range(256)) * 9)[:-5], 2, "ended before the end"),
         (whole * 3 + b"rubbish, no frame", 3, "Unknown frame"),
-        (b"plain", 0, "ended before the end"),
+        (b"plain", 0, "Unknown frame"),
+        (b"", 0, "ended before the end"),
         (wide.compress(LINE * 9) + wide.flush(), 0, "asks for a window of more than 128 MiB"),
     ):
         path.write_bytes(content)

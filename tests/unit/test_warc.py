@@ -100,7 +100,7 @@ def test_a_crawl(tmp_path: Path, name: str) -> None:
     assert articles[1].key == b"https://news.example/2"
     assert articles[1].place == f"{tmp_path / name}:4"
     kinds = "1 empty pages, 1 image, 1 metadata, 1 not over http, 1 request, 1 revisit, 1 robots.txt, 1 status 301, "
-    message = f"10 records are no pages: {kinds}1 status 404, 1 warcinfo"
+    message = f"skipped records that are no pages: {kinds}1 status 404, 1 warcinfo"
     assert notes == [Refusal(str(tmp_path / name), 0, message, notice=True, parts=10)]
 
 

@@ -82,7 +82,7 @@ def read_warc(stream: BinaryIO) -> Iterator[Found]:
 def _count(skipped: Counter[str]) -> Iterator[Found]:
     if total := skipped.total():
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items(), key=lambda i: (-i[1], i[0])))
-        yield Found(0, f"{total} records are no pages: {kinds}", skipped=total)
+        yield Found(0, f"skipped records that are no pages: {kinds}", skipped=total)
 
 
 def _read_records(stream: BinaryIO, skipped: Counter[str]) -> Iterator[Found]:
