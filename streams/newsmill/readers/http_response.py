@@ -24,6 +24,7 @@ __all__ = ["MAX_HEAD", "BadResponse", "Head", "Lines", "decode_body", "read_head
 MAX_HEAD: Final = 64 << 10
 """Bytes of status line and header fields together; servers and browsers take 8 to 256 KiB."""
 _MAX_ENCODINGS: Final = 4
+_MAX_MEMBERS: Final = 64  # of a gzip body; each costs a copy of what follows it
 _WINDOW_LOG: Final = 23  # RFC 9659: content encodings use windows of at most 8 MiB
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?:[ \t\r\n]|$)")
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]{0,1000})?\r?\n")
@@ -145,7 +146,7 @@ def _as_it_is(body: bytes, encoding: str) -> bytes:
 def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
     parts: list[bytes] = []
     room = limit + 1
-    while True:
+    for _ in range(_MAX_MEMBERS):
         inflater = zlib.decompressobj(wbits)
         part = inflater.decompress(body, room)
         room -= len(part)
@@ -157,6 +158,7 @@ def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
         body = inflater.unused_data
         if wbits != 31 or not body.startswith(b"\x1f\x8b"):  # gzip may have several members; the rest is padding
             return b"".join(parts)
+    raise BadResponse(f"the gzip body has more than {_MAX_MEMBERS} members")
 
 
 def _inflate_either(body: bytes, limit: int) -> bytes:
