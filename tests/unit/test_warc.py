@@ -172,6 +172,18 @@ def test_charsets(tmp_path: Path, content_type: str, body: bytes, text: str | No
     assert article.data["body"] == ("<meta charset=euc-kr>" + KOREAN if text is None else text)
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "cp949"])
+def test_a_stray_byte_costs_a_character(tmp_path: Path, charset: str) -> None:
+    """Pages that are cut in a character or carry a stray byte are read as browsers read them."""
+    text = "청람대교가 다시 열렸다. " * 20
+    stray = text.encode(charset) + b"\xff\x20" + "끝".encode(charset)[:1]
+    (article,), refusals = read(
+        tmp_path / "a.warc", record(answer(stray, content_type=f"text/html; charset={charset}"))
+    )
+    assert article.data["body"] == text + "\ufffd \ufffd"
+    assert refusals == []
+
+
 def test_forms_that_crawlers_write(tmp_path: Path) -> None:
     """Newlines alone, folded fields, no reason phrase, names in any case, one newline between records."""
     block = b"HTTP/1.1 200\nX-Long: a\n b\ncontent-TYPE:text/html\n\n<p>lines</p>"

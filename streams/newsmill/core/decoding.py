@@ -145,11 +145,12 @@ _CHARSETS: Mapping[str, str] = {
 }
 
 
-def decode_text(encoded: bytes, *, is_html: bool, charset: str | None = None) -> str | None:
+def decode_text(encoded: bytes, *, is_html: bool, charset: str | None = None, mend: bool = False) -> str | None:
     """Text by byte order mark, the charset that HTTP declared, (HTML) the page's own, UTF-8, CP949; None if none fits.
 
     Each must fit every byte. ``charset`` is a label of the Content-Type field. Latin-1 there is what servers add
     unasked: it counts only where the page declares nothing and is not UTF-8 (in browsers it wins, and Korean is noise).
+    ``mend``: where none fits, the one that fits best if at most one character in 100 is wrong, that becoming U+FFFD.
     """
     for mark, unicode in _BOMS:
         if encoded.startswith(mark):
@@ -164,4 +165,7 @@ def decode_text(encoded: bytes, *, is_html: bool, charset: str | None = None) ->
             return encoded.decode(candidate)
         except UnicodeDecodeError:
             continue
+    if mend:
+        nearest = min((encoded.decode(each, "replace") for each in candidates), key=lambda text: text.count("\ufffd"))
+        return nearest if nearest.count("\ufffd") * 100 <= len(nearest) else None
     return None

@@ -188,7 +188,7 @@ def _read_response(url: str, block: _Block) -> dict[str, str] | _Skip:
     if block.left > _MAX_STORED:
         raise BadResponse(f"the body has more than {_MAX_STORED} bytes")
     body = decode_body(block.read(block.left), head.fields, _MAX_DECODED)
-    text = decode_text(body, is_html=content_type == "text/html", charset=head.charset)
+    text = decode_text(body, is_html=content_type == "text/html", charset=head.charset, mend=True)
     if text is None:
         raise BadResponse("neither UTF-8 nor CP949 text, and no charset that fits is declared")
     if not text or text.isspace():
