@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel
 
+from newsmill.errors import ConfigError
 from newsmill.events import Article as ArticleRecord
 from newsmill.events import (
     CopyNote,
@@ -36,6 +38,8 @@ __all__ = [
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
+_CENTURY_MS = 36_525 * DAY_MS
+_LONGEST_NAME = 249  # of a topic, to Kafka
 # in the order of the flow; stages.py says what they do
 STAGES = ("prepare", "dedupe", "enrich", "stories")
 DEFAULT_THEMES = ("chips", "cloud", "industrial-ai")
@@ -78,6 +82,9 @@ class Topic:
         }
         if self.cleanup == "delete":
             values["retention.ms"] = str(self.retention_ms)
+            if self.retention_ms == -1:
+                # segments roll by the records' own times: years in order would be a file for every week of them
+                values["segment.ms"] = str(_CENTURY_MS)
         if self.state:
             # state is read from its beginning at every assignment: compact early, in small segments
             values |= {"segment.bytes": str(64 * MIB), "min.cleanable.dirty.ratio": "0.2"}
@@ -90,10 +97,18 @@ def theme_topic(theme: str) -> str:
 
 
 def archive_topic(name: str, settings: Settings) -> Topic:
-    """The topic of one archive: raw articles with their own times, kept until somebody drops them."""
+    """The topic of one archive: raw articles with their own times, kept until somebody drops them.
+
+    ``name`` has letters, digits, - and _ (a replay may bear it, and a dot ends a replay's name); else `ConfigError`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"{name!r} cannot name an archive: use letters (a-z), digits, - and _")
+    topic = f"news.archive.{name}.v1"
+    if (room := _LONGEST_NAME - len(settings.topic_prefix + topic)) < 0:
+        raise ConfigError(f"the archive's name is {-room} characters too long: a topic has at most {_LONGEST_NAME}")
     return Topic(
         f"archive.{name}",
-        f"news.archive.{name}.v1",
+        topic,
         "canonical URL",
         (RawArticle,),
         "raw articles of one archive, with the time they were fetched; live never reads it",
