@@ -22,7 +22,7 @@ from newsmill.errors import BrokerError, NewsmillError
 from newsmill.ledger import LedgerTail, StageLedger, read_ledger
 from newsmill.metrics import ReplayMetrics
 from newsmill.replay.draining import begin_groups_at, read_standing, settled_ends
-from newsmill.replay.plan import ReplayPlan, read_entries, replay_settings, write_entry
+from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, write_entry
 from newsmill.replay.sorting import sort_topic
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
@@ -119,7 +119,7 @@ class Replay:
         phases = [phase for phase in phases_of(self.plan.stages) if _mark(phase) not in over]
         for phase in set(phases_of(self.plan.stages)) - set(phases):
             self._shares.update(dict.fromkeys(phase.stages, 1.0))
-        if not phases:
+        if FINISHED_KEY in over:
             return True
         enough = asyncio.Event()
         stages = tuple(stage for phase in phases for stage in phase.stages)
@@ -151,6 +151,7 @@ class Replay:
             else:
                 await self._until_drained(phase, progress)
             await write_entry(self.live, self.plan.name, _mark(phase), {"over": True})
+        await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
 
     async def _sort(self, short: str, progress: Progress) -> None:
         source, target = self.name(f"{short}-unsorted"), self.name(short)

@@ -21,6 +21,7 @@ from newsmill.errors import ConfigError, NewsmillError
 from newsmill.logs import configure_logs
 from newsmill.metrics import ReplayMetrics, serve_metrics
 from newsmill.replay.plan import (
+    PLAN_KEY,
     ReplayPlan,
     create_manifest,
     differences,
@@ -167,7 +168,7 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
         asked.get("warm_up_ms", window),
     )
     await create_manifest(settings, name)
-    await write_entry(settings, name, "plan", plan.model_dump(mode="json"))
+    await write_entry(settings, name, PLAN_KEY, plan.model_dump(mode="json"))
     return plan
 
 
