@@ -119,8 +119,14 @@ class Replay:
         phases = [phase for phase in phases_of(self.plan.stages) if _mark(phase) not in over]
         for phase in set(phases_of(self.plan.stages)) - set(phases):
             self._shares.update(dict.fromkeys(phase.stages, 1.0))
-        if FINISHED_KEY in over:
-            return True
+        if phases and not await self._work(phases, progress, stopping):
+            return False
+        if FINISHED_KEY not in over:
+            await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
+        return True
+
+    async def _work(self, phases: list[Phase], progress: Progress, stopping: asyncio.Event) -> bool:
+        """Run worker processes while phase after phase is gone through; False if told to stop before the end."""
         enough = asyncio.Event()
         stages = tuple(stage for phase in phases for stage in phase.stages)
         plan = WorkerPlan(stages, self.workers, self.metrics_port, bounds=self._bounds())
@@ -130,13 +136,13 @@ class Replay:
         try:
             await asyncio.wait({work, steps, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            over_all = steps.done()
+            ended = steps.done()
             steps.cancel()
             stop.cancel()
             enough.set()
             code = await work
             await asyncio.wait({steps})
-        if over_all:
+        if ended:
             steps.result()
             return True
         if stopping.is_set():
@@ -151,7 +157,6 @@ class Replay:
             else:
                 await self._until_drained(phase, progress)
             await write_entry(self.live, self.plan.name, _mark(phase), {"over": True})
-        await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
 
     async def _sort(self, short: str, progress: Progress) -> None:
         source, target = self.name(f"{short}-unsorted"), self.name(short)
