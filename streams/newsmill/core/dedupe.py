@@ -23,7 +23,7 @@ from newsmill.core.rulebook import Rulebook
 from newsmill.core.sketch_index import MAX_CAPACITY, Entry, Found
 from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
 from newsmill.errors import ConfigError, Reason, Refused
-from newsmill.events import Article, CopyNote, Duplicate, EnrichedArticle, Outcome, Prepared, Promotion
+from newsmill.events import Article, CopyNote, Duplicate, EnrichedArticle, Outcome, Prepared
 
 __all__ = ["Dedupe", "DedupeOptions"]
 
@@ -93,20 +93,17 @@ class Dedupe:
         """Decide one record. `Refused` if it cannot be read, `UnreadableFormat` if a newer newsmill wrote it."""
         new = self._incoming(read_prepared(record), record, state)
         known = state.known(new.ident, new.now)
-        promotion = new.prepared.promotion
-        if promotion is not None:
-            return self._promoted(new, known, promotion, record, state)
+        if new.prepared.promotion is not None:
+            return self._promoted(new, known, record, state)
         again = None if known is None else self._again(new, known, state)
         return again if again is not None else self._decide(new, known, state)
 
-    def _promoted(
-        self, new: _Incoming, known: Known | None, promotion: Promotion, record: Record, state: DedupeState
-    ) -> Result:
+    def _promoted(self, new: _Incoming, known: Known | None, record: Record, state: DedupeState) -> Result:
         """Compare and set: whatever live decided since makes a promotion older than live, hence stale.
 
         What it leads to is written with the time of the promotion (topics expire by it), and counts for no latency.
         """
-        if not _replaces(promotion, known):
+        if not _replaces(new, known):
             return Result(Outcome.STALE, facts=Facts(new.article.id))
         if known is not None:  # live may have fetched a repeat since: what was seen last stays so
             new = new._replace(fetched=max(new.fetched, known.fetched))
@@ -346,14 +343,21 @@ class Dedupe:
         return Result(Outcome.DUPLICATE, outputs, changes, article.version, facts)
 
 
-def _replaces(promotion: Promotion, known: Known | None) -> bool:
-    """Whether live still has what the replay was compared with: the very version, or its text seen again since."""
+def _replaces(new: _Incoming, known: Known | None) -> bool:
+    """Whether live still has what the replay was compared with: the very version, or its text seen again since.
+
+    A text that the promotion does not change cannot tell the second case from a promotion before it.
+    """
+    promotion = new.prepared.promotion
+    assert promotion is not None
     if promotion.replaces is None or known is None:
         return promotion.replaces is None and known is None
     if promotion.replaces == known.version:
         return True
-    told = promotion.replaces_hash
-    return promotion.replaces < known.version and told is not None and bytes.fromhex(told)[:8] == known.content
+    if promotion.replaces_hash is None or promotion.replaces > known.version:
+        return False
+    told = bytes.fromhex(promotion.replaces_hash)
+    return told != new.content and told[:8] == known.content
 
 
 def _unique(new: _Incoming, verdict: Outcome, updates: bytes, version: int) -> Output:

@@ -198,7 +198,7 @@ class StageShell:
                 self.settings.transaction_timeout_ms,
                 counts,
             )
-            for tp in sorted(partitions)
+            for tp in sorted(TopicPartition(*tp) for tp in partitions)  # Faust's are a type of its own
             if tp.topic in shorts
         }
         seconds = max(_FENCE_SECONDS, _FENCE_SECONDS_EACH * len(made))
@@ -220,9 +220,9 @@ class StageShell:
 
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
-        numbers = [tp.partition for tp in self._partitions]
-        self.metrics.assigned(self.stage.name, numbers)
-        log.info("%s: partitions %s assigned", self.stage.name, numbers or "none")
+        self.metrics.assigned(self.stage.name, [tp.partition for tp in self._partitions])
+        names = [f"{self.stage.sources[part.source]}-{part.number}" for part in self._partitions.values()]
+        log.info("%s: partitions %s assigned", self.stage.name, ", ".join(names) or "none")
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
 
