@@ -235,6 +235,8 @@ class StageShell:
         self.metrics.assigned(self.stage.name, [tp.partition for tp in self._partitions])
         names = [f"{self.stage.sources[part.source]}-{part.number}" for part in self._partitions.values()]
         log.info("%s: partitions %s assigned", self.stage.name, ", ".join(names) or "none")
+        if self._draining:
+            return  # nothing begins any more, and the consumer may be gone in the middle of it
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
 
