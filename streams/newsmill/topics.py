@@ -131,6 +131,9 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
               "articles as scraped, in order of arrival", "delete", keep, wide, 8 * MIB, log_append_time=True),
         Topic("prepared", "news.prepared.v1", by_article, (Prepared,),
               "clean articles with their sketch, in one order", "delete", 3 * DAY_MS, shards, internal=True),
+        Topic("promote", "news.promote.v1", by_article, (Prepared,),
+              "results of a replay that a person promotes, for live to judge", "delete", 3 * DAY_MS, 1,
+              log_append_time=True, internal=True),
         Topic("unique", "news.unique.v1", by_article, (ArticleRecord,),
               "each article once: originals, updates and revisions", "delete", keep, wide),
         Topic("duplicate", "news.duplicate.v1", by_article, (Duplicate,),
@@ -174,8 +177,8 @@ def replay_registry(themes: Iterable[str], settings: Settings) -> dict[str, Topi
         short: replace(topic, retention_ms=-1, internal=topic.internal or short == "unique")
         for short, topic in registry(themes, settings).items()
     }
-    # what a replay reads is live's or an archive's
-    del topics["raw"]
+    # what a replay reads is live's or an archive's, and only live is promoted to
+    del topics["raw"], topics["promote"]
     for short in _SORTED:
         usual = topics[short]
         topics[unsorted_short(short)] = replace(

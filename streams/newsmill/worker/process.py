@@ -95,7 +95,7 @@ async def _check_topics(
     for stage in stages:
         needed |= {*stage.sinks, *([stage.state_topic] if stage.state_topic else ())}
         if bounds is None or bounds.first != stage.name:  # what that one reads is not of the replay
-            needed.add(stage.source)
+            needed |= {*stage.sources}
     library = logging.getLogger("aiokafka")
     level = library.level
     library.setLevel(logging.CRITICAL)  # one line at the end of the wait tells what each of its attempts would
@@ -149,7 +149,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
         StageShell(
             stage, settings, context_of(settings, bounds.run if bounds is not None else "live"), topics, metrics,
             marker, partial(end, stage.name),
-            frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
+            frozenset((number, offset, source) for name, number, offset, source in plan.crashers if name == stage.name),
             bounds,
         )
         for stage in stages
