@@ -76,6 +76,8 @@ async def read_events(
         place = TopicPartition(topic_of[seen.verdict.enriched], seen.partition)
         wanted.setdefault(place, {})[seen.offset] = ident
         count += 1
+    if not wanted:
+        return
     if count <= _FEW:
         await _seek(settings, wanted, store)
     else:
