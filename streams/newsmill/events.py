@@ -206,7 +206,8 @@ class Promotion(_Record):
     replaces_hash: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{32}$",
-        description="content_hash of that version; it holds after repeats too, which raise only the version",
+        description="content_hash of that version: if the promotion changes the text, it holds after repeats too, "
+        "which raise only the version",
     )
     enrichment: Enrichment | None = Field(None, description="passed on as it is; null: live enriches the article anew")
 

@@ -49,12 +49,13 @@ _SLICE_SECONDS = 0.01
 
 @dataclass(eq=False)
 class _Partition:
-    """What the process holds for one assigned input partition.
+    """What the process holds for one assigned input partition. ``source`` is the index of its topic among the stage's.
 
     ``committed`` is the offset that the group has; ``position`` is where the next batch must begin.
     """
 
-    number: int
+    tp: TopicPartition
+    source: int
     writer: Writer
     generation: int
     ready: asyncio.Future[None]
@@ -64,6 +65,12 @@ class _Partition:
     state: State | None = None
     task: asyncio.Task[None] | None = None
     revoked: bool = False
+
+    @property
+    def number(self) -> int:
+        """The partition's number in its topic, and in the state topic."""
+        number: int = self.tp.partition
+        return number
 
 
 @dataclass(eq=False)
@@ -92,19 +99,19 @@ class StageShell:
     metrics: Metrics
     marker: Marker
     fail_process: Callable[[BaseException], NoReturn]
-    crashers: frozenset[tuple[int, int]] = frozenset()
+    crashers: frozenset[tuple[int, int, int]] = frozenset()  # partition, offset, index of the source
     app: faust.App | None = None
-    _partitions: dict[int, _Partition] = field(default_factory=dict)
+    _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
-    _kept: dict[int, tuple[int | None, State]] = field(default_factory=dict)
+    _kept: dict[TopicPartition, tuple[int | None, State]] = field(default_factory=dict)
     _taking: bool = False  # from the first assignment on, but not during a rebalance
     _draining: bool = False
 
     def __post_init__(self) -> None:
         source = self.topics[self.stage.source]
         self.group = kafka.group_name(self.settings, self.stage.name)
-        self.source = self.settings.topic_prefix + source.name
         self._envelopes = Envelopes(self.stage.name, source, self.topics, self.settings, self.context.newsmill_version)
+        self.sources = tuple(self._envelopes.names[short] for short in self.stage.sources)
         self._state_topic = self._envelopes.names[self.stage.state_topic] if self.stage.state_topic else ""
         self._marker_index = self.marker.stages.index(self.stage.name)
         self._batch_records = min(self.stage.batch_records, self.settings.batch_max_records)
@@ -130,7 +137,7 @@ class StageShell:
             return []
         standing = []
         for part in list(self._partitions.values()):
-            tp = TopicPartition(self.source, part.number)
+            tp = part.tp
             due = part.committed if part.committed is not None else part.position
             delivered, position = self.app.consumer._thread.standing(tp)
             if position is not None and due is not None and delivered is not None and due >= delivered:
@@ -150,7 +157,7 @@ class StageShell:
 
     async def handle(self, batch: Batch) -> None:
         """One batch from Faust: processed wholly, or dropped because a rebalance will deliver it again."""
-        part = self._partitions.get(batch.partition)
+        part = self._partitions.get(TopicPartition(batch.topic, batch.partition))
         if part is None or part.generation != batch.generation or not self._taking:
             return
         task = asyncio.create_task(self._take(part, batch))
@@ -168,7 +175,7 @@ class StageShell:
             _revoke(part)
         await self._settle()
         self._kept = {
-            part.number: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
+            part.tp: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
         }
         await self._close_writers()
 
@@ -176,7 +183,7 @@ class StageShell:
         """Initialise a producer for every partition, which fences whoever wrote for it before."""
         await self._settle()
         await self._close_writers()
-        numbers = sorted(tp.partition for tp in partitions if tp.topic == self.source)
+        shorts = dict(zip(self.sources, ("", *self.stage.more_sources), strict=True))
         names = self._envelopes.names
         writes = [names[short] for short in (*self.stage.sinks, "deadletter", "ledger")]
         if self._state_topic:
@@ -185,13 +192,14 @@ class StageShell:
         loop = asyncio.get_running_loop()
         counts: dict[str, int] = {}
         made = {
-            number: Writer(
+            tp: Writer(
                 options,
-                kafka.transactional_id(self.settings, self.stage.name, number),
+                kafka.transactional_id(self.settings, self.stage.name, tp.partition, shorts[tp.topic]),
                 self.settings.transaction_timeout_ms,
                 counts,
             )
-            for number in numbers
+            for tp in sorted(TopicPartition(*tp) for tp in partitions)  # Faust's are a type of its own
+            if tp.topic in shorts
         }
         seconds = max(_FENCE_SECONDS, _FENCE_SECONDS_EACH * len(made))
         try:
@@ -202,16 +210,19 @@ class StageShell:
         except TimeoutError as error:
             raise TimeoutError(f"{self.stage.name}: producers were not ready within {seconds:g} s") from error
         self._partitions = {
-            number: _Partition(number, writer, generation, loop.create_future(), self._kept.get(number))
-            for number, writer in made.items()
+            tp: _Partition(
+                tp, self.sources.index(tp.topic), writer, generation, loop.create_future(), self._kept.get(tp)
+            )
+            for tp, writer in made.items()
         }
         self._kept = {}
         self._taking = not self._draining
 
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
-        self.metrics.assigned(self.stage.name, sorted(self._partitions))
-        log.info("%s: partitions %s assigned", self.stage.name, sorted(self._partitions) or "none")
+        self.metrics.assigned(self.stage.name, [tp.partition for tp in self._partitions])
+        names = [f"{self.stage.sources[part.source]}-{part.number}" for part in self._partitions.values()]
+        log.info("%s: partitions %s assigned", self.stage.name, ", ".join(names) or "none")
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
 
@@ -266,7 +277,7 @@ class StageShell:
         assert self.app is not None
         thread: Any = self.app.consumer._thread
         client = thread._ensure_consumer()
-        tp = TopicPartition(self.source, part.number)
+        tp = part.tp
         committed: int | None = await thread.call_thread(client.committed, tp)
         begin: int = (await thread.call_thread(client.beginning_offsets, [tp]))[tp]
         if committed is not None:
@@ -348,9 +359,9 @@ class StageShell:
 
     def _process_one(self, part: _Partition, raw: Any, work: _Work) -> None:
         """One record: its outputs and changes, or a dead letter. The one place where a bad record is caught."""
-        self.marker.set(self._marker_index, part.number, raw.offset)
+        self.marker.set(self._marker_index, part.number, raw.offset, part.source)
         try:
-            if (part.number, raw.offset) in self.crashers:
+            if (part.number, raw.offset, part.source) in self.crashers:
                 raise Refused(Reason.CRASHES, "the process died natively while it processed this record")
             record = decode_record(raw)
             result = self.stage.process(record, part.state)
@@ -402,8 +413,7 @@ class StageShell:
             work.changes.append(
                 (self._state_topic, part.number, STATE_OFFSET_KEY, state_offset(next_offset), last_ms, [])
             )
-        source = TopicPartition(self.source, part.number)
-        await part.writer.commit([*work.items, *work.changes, ledger], self.group, source, next_offset)
+        await part.writer.commit([*work.items, *work.changes, ledger], self.group, part.tp, next_offset)
         part.committed = next_offset
         total = work.seconds + time.perf_counter() - began
         self.metrics.batch(

@@ -88,7 +88,7 @@ async def _check_topics(settings: Settings, topics: Mapping[str, Topic], stages:
     """`BrokerError` if none answers in time, `TopicError` that names what is missing."""
     needed = {"ledger", "deadletter"}
     for stage in stages:
-        needed |= {stage.source, *stage.sinks} | ({stage.state_topic} if stage.state_topic else set())
+        needed |= {*stage.sources, *stage.sinks} | ({stage.state_topic} if stage.state_topic else set())
     library = logging.getLogger("aiokafka")
     level = library.level
     library.setLevel(logging.CRITICAL)  # one line at the end of the wait tells what each of its attempts would
@@ -138,7 +138,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     shells = [
         StageShell(
             stage, settings, context_of(settings), topics, metrics, marker, partial(end, stage.name),
-            frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
+            frozenset((number, offset, source) for name, number, offset, source in plan.crashers if name == stage.name),
         )
         for stage in stages
     ]  # fmt: skip
