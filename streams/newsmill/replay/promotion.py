@@ -10,9 +10,11 @@ import xxhash
 
 from newsmill import kafka
 from newsmill.core.comparison import ENRICHMENT_FIELDS, Kind, origin_of
+from newsmill.core.dedupe_state import read_version
 from newsmill.core.fingerprint import pack, sketch_folded
 from newsmill.core.folding import fold
 from newsmill.core.prepare import PREPARE_VERSION
+from newsmill.core.prepared_record import PROMOTION_FORMAT
 from newsmill.core.stage import Output
 from newsmill.errors import TopicError
 from newsmill.events import Article, EnrichedArticle, Enrichment, Prepared, Promotion
@@ -28,13 +30,11 @@ __all__ = ["PROMOTED_KINDS", "Ready", "check_target", "choose", "promotion_of", 
 PROMOTED_KINDS: Final = (Kind.CHANGED, Kind.MISSING)
 """What a promotion can give to live."""
 
-_FORMAT: Final = 2
-
 
 class Ready(NamedTuple):
-    """One article's promotion. ``replaces`` is the version that live has, None if it has none; ``output`` is None for
+    """One article's promotion. ``replaces`` is the version of live's event, None if it has none; ``output`` is None for
     one that has to be left alone, and ``why`` says why. ``output.id`` says what it is: article, version, and a hash of
-    its bytes, which hold what it replaces."""
+    the event and of live's event that it replaces."""
 
     ident: bytes
     kind: Kind
@@ -81,7 +81,7 @@ def promotion_of(event: bytes, live: bytes | None) -> Prepared:
     )
     replaced = EnrichedArticle.model_validate_json(live) if live is not None else None
     return Prepared(
-        format=_FORMAT,
+        format=PROMOTION_FORMAT,
         prepare_version=PREPARE_VERSION,
         sketch=pack(sketch_folded(fold(found.text))),
         fetched_at=None,
@@ -97,7 +97,7 @@ def promotion_of(event: bytes, live: bytes | None) -> Prepared:
 def _promotion_of_copy(prepared: bytes) -> Prepared:
     """The promotion of an article that the replay judged a copy: live judges and enriches it anew."""
     return Prepared.model_validate_json(prepared).model_copy(
-        update={"format": _FORMAT, "promotion": Promotion(replaces=None, replaces_hash=None, enrichment=None)}
+        update={"format": PROMOTION_FORMAT, "promotion": Promotion(replaces=None, replaces_hash=None, enrichment=None)}
     )
 
 
@@ -117,8 +117,9 @@ async def promotions(settings: Settings, comparison: Comparison, ids: list[bytes
         await read_events(theirs, event_topics(plan, live=False), comparison.replay, enriched, events)
         if copies:
             await _read_prepared(theirs, copies, events)
+        known = await _read_known(settings, {ident for ident in ids if ident in comparison.live})
         await read_events(settings, event_topics(plan, live=True), comparison.live, ids, lives)
-        yield (_ready(ident, comparison, events, lives) for ident in ids)
+        yield (_ready(ident, comparison, events, lives, known.get(ident)) for ident in ids)
 
 
 async def _read_prepared(theirs: Settings, copies: dict[bytes, int], store: EventStore) -> None:
@@ -136,7 +137,26 @@ async def _read_prepared(theirs: Settings, copies: dict[bytes, int], store: Even
                     store.put(ident, record.value)
 
 
-def _ready(ident: bytes, comparison: Comparison, events: EventStore, lives: EventStore) -> Ready:
+async def _read_known(settings: Settings, ids: set[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    """Id → version and content by dedupe's state: repeats raise the version there, and lead to no event."""
+    known: dict[bytes, tuple[int, bytes]] = {}
+    if not ids:
+        return known
+    async with kafka.admin_client(settings) as admin:
+        partitions = (await find_partitions(admin, settings, ["state.dedupe"]))["state.dedupe"]
+    async with kafka.consumer(settings) as client:
+        async for _, records in kafka.read_range(client, partitions):
+            for record in records:
+                if record.key[1:] in ids and record.value is not None:
+                    found = read_version(record.key, record.value)
+                    if found is not None:
+                        known[found[0]] = found[1:]
+    return known
+
+
+def _ready(
+    ident: bytes, comparison: Comparison, events: EventStore, lives: EventStore, known: tuple[int, bytes] | None
+) -> Ready:
     ours, theirs = comparison.pair(ident)
     kind = Kind.MISSING if ours is None else Kind.CHANGED
     event, live = events.get(ident), lives.get(ident)
@@ -148,5 +168,14 @@ def _ready(ident: bytes, comparison: Comparison, events: EventStore, lives: Even
     value = prepared.__pydantic_serializer__.to_json(prepared)
     article = prepared.article
     name = f"{article.id}-{article.version}-{xxhash.xxh3_64_hexdigest(value)}"
+    promotion = prepared.promotion
+    if promotion is not None and promotion.replaces_hash is not None and known is not None:
+        # what dedupe knows must still be the event's text, or the replay's own: else the judge finds it stale
+        version, content = known
+        texts = (bytes.fromhex(digest)[:8] for digest in (promotion.replaces_hash, article.content_hash))
+        if content in texts and version != promotion.replaces:
+            told = promotion.model_copy(update={"replaces": version})
+            prepared = prepared.model_copy(update={"promotion": told})
+            value = prepared.__pydantic_serializer__.to_json(prepared)
     output = Output("promote", article.id.encode(), value, "prepared", name, article.version, article.id)
     return Ready(ident, kind, ours.version if ours else None, output)

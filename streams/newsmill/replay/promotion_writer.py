@@ -1,7 +1,7 @@
 """Promotions → news.promote, each written once, in transactions that also hold the count of what was written so far.
 
-Who writes first fences every other promotion of the same replay, and only then reads which promotions are there: so a
-call that was killed is finished by the next one, and none is written twice.
+Who writes first fences every other promotion of the same replay, and only then reads which promotions live may not have
+judged yet: so a call that was killed is finished by the next one, and none is written again while it is under way.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SECONDS: Final = 0.5  # a transaction holds no more than the rate allows in so 
 @dataclass
 class Sent:
     """What became of the promotions of one call: the 16-byte ids written, with the version that each replaces (None:
-    live had none); those that an earlier call wrote; how many were left alone, by reason."""
+    live had none); those that an earlier call wrote and live has not judged; how many were left alone, by reason."""
 
     written: dict[bytes, int | None] = field(default_factory=dict)
     before: dict[bytes, int | None] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class PromotionWriter:
         self._envelopes = Envelopes("promote", topic, {topic.short: topic}, settings, __version__)
 
     def has(self, ready: Ready) -> bool:
-        """Whether this very promotion was written before."""
+        """Whether this very promotion is under way to live."""
         return ready.output is not None and ready.output.id.encode() in self._there
 
     def item(self, ready: Ready) -> Item:
@@ -97,8 +97,11 @@ class PromotionWriter:
 
 
 @asynccontextmanager
-async def open_writer(settings: Settings, name: str) -> AsyncIterator[PromotionWriter]:
-    """The writer of this replay's promotions; whoever wrote them before can write no more."""
+async def open_writer(settings: Settings, name: str, judged: int) -> AsyncIterator[PromotionWriter]:
+    """The writer of this replay's promotions; whoever wrote them before can write no more.
+
+    ``judged`` is the offset of news.promote before which live had judged everything when the comparison was made.
+    """
     transactional_id = kafka.group_name(replay_settings(settings, name), "promote")
     async with kafka.producer(settings, transactional_id=transactional_id, linger_ms=0) as producer:
         there: set[bytes] = set()
@@ -106,7 +109,9 @@ async def open_writer(settings: Settings, name: str) -> AsyncIterator[PromotionW
             places = (await find_partitions(admin, settings, ["promote"]))["promote"]
         async with kafka.consumer(settings) as client:
             async for _, records in kafka.read_range(client, places):
-                there.update(value for record in records for header, value in record.headers if header == "ce_id")
+                for record in records:
+                    if record.offset >= judged:
+                        there.update(value for header, value in record.headers if header == "ce_id")
         entry = (await read_entries(settings, name)).get(PROMOTE_KEY, {})
         yield PromotionWriter(producer, settings, name, there, Counter(entry.get("kinds", {})))
 

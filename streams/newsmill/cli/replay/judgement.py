@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka.structs import TopicPartition
 
@@ -16,7 +16,7 @@ from newsmill.core.comparison import Verdict
 from newsmill.replay.compare import read_verdicts
 from newsmill.settings import Settings
 
-__all__ = ["await_judgement", "count_judgements", "judgement"]
+__all__ = ["Judged", "await_judgement", "count_judgements", "judgement"]
 
 # the way of a promotion: each stage with the topic it reads
 _HOPS: Final = (("prepare", "promote"), ("dedupe", "prepared"), ("enrich", "unique"))
@@ -24,17 +24,27 @@ _PATIENCE: Final = 60.0  # seconds without progress after which nobody need wait
 _POLL: Final = 0.2
 
 
-async def await_judgement(settings: Settings, progress: Callable[[str, int], None]) -> str | None:
-    """Wait until every stage has read what its topic held when the stage before was done; None when they have.
+class Judged(NamedTuple):
+    """The offset of news.promote before which live has judged everything and shows it; or 0, and why it has not."""
 
-    Otherwise why nobody should wait: the stage has no worker, or does not move. ``progress`` is told the stage and how
-    many offsets it has left.
+    before: int
+    why: str | None
+
+
+async def await_judgement(settings: Settings, progress: Callable[[str, int], None]) -> Judged:
+    """Wait until every stage has read what its topic held when the stage before was done.
+
+    Nobody should wait for a stage that has no worker or does not move. ``progress`` is told the stage and how many
+    offsets it has left.
     """
+    end = 0
     async with kafka.admin_client(settings) as admin, kafka.consumer(settings, fetch_max_wait_ms=50) as client:
         partitions = await partitions_of_topics(admin, settings, [topic for _, topic in _HOPS])
         for stage, topic in _HOPS:
             places = partitions[topic]
             begins, ends = await client.beginning_offsets(places), await client.end_offsets(places)
+            if topic == "promote":
+                end = sum(ends.values())  # it has one partition
             least, moved = None, time.monotonic()
             while True:
                 group = await describe_group(admin, kafka.group_name(settings, stage))
@@ -44,13 +54,13 @@ async def await_judgement(settings: Settings, progress: Callable[[str, int], Non
                 if not left:
                     break
                 if not group.members:
-                    return f"no worker runs {stage}"
+                    return Judged(0, f"no worker runs {stage}")
                 if least is None or left < least:
                     least, moved = left, time.monotonic()
                 elif time.monotonic() - moved > _PATIENCE:
-                    return f"{stage} has not moved for {_PATIENCE:g} s"
+                    return Judged(0, f"{stage} has not moved for {_PATIENCE:g} s")
                 await asyncio.sleep(_POLL)
-    return None
+    return Judged(end, None)
 
 
 async def _unread(client: Any, place: TopicPartition, at: int, end: int) -> int:

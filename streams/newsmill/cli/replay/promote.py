@@ -14,12 +14,13 @@ from newsmill.cli.flow import call, topic_name
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
 from newsmill.cli.replay.diff import Name, Unfinished
 from newsmill.cli.replay.finished import finished_plan
-from newsmill.cli.replay.judgement import await_judgement, count_judgements
+from newsmill.cli.replay.judgement import Judged, await_judgement, count_judgements
 from newsmill.core.comparison import Kind
 from newsmill.errors import ConfigError
 from newsmill.replay.compare import Comparison, compare
+from newsmill.replay.plan import read_entries
 from newsmill.replay.promotion import PROMOTED_KINDS, check_target, choose, promotions
-from newsmill.replay.promotion_writer import Sent, open_writer, write_promotions
+from newsmill.replay.promotion_writer import PROMOTE_KEY, Sent, open_writer, write_promotions
 from newsmill.settings import Settings
 
 __all__ = ["run"]
@@ -54,6 +55,7 @@ def run(
     """
     settings = read_settings(bootstrap_servers, debug)
     kinds = PROMOTED_KINDS if only is None else (Kind(only.value),)
+    judged = call(settings, _judged(settings, name, wait, unfinished))
     comparison, ids = call(settings, _plan(settings, name, kinds, unfinished))
     for line in _describe(comparison, kinds, rate):
         output.print(line, markup=False)
@@ -63,12 +65,12 @@ def run(
     if not yes and not _confirmed():
         output.print("nothing was promoted")
         raise typer.Exit(1)
-    sent = call(settings, _send(settings, comparison, ids, rate))
+    sent = call(settings, _send(settings, comparison, ids, rate, judged))
     for line in _describe_sent(settings, sent):
         output.print(line, markup=False)
     replaces = sent.before | sent.written
     if wait and replaces:
-        why = call(settings, _wait(settings))
+        why = call(settings, _wait(settings)).why
         if why is None:
             counts = call(settings, count_judgements(settings, name, replaces))
             output.print(f"live judged them: {_told(counts)}", markup=False)
@@ -81,6 +83,17 @@ def _confirmed() -> bool:
         return typer.confirm("Promote?")
     except typer.Abort:
         raise ConfigError("nobody answered, so nothing was promoted; --yes promotes without asking") from None
+
+
+async def _judged(settings: Settings, name: str, wait: bool, unfinished: bool) -> int:
+    """The offset of news.promote before which live has judged everything: what differs after that may be sent again.
+
+    If an earlier call sent something, live gets the time to judge it first, so that the comparison sees it.
+    """
+    await finished_plan(settings, name, unfinished)
+    if not wait or PROMOTE_KEY not in await read_entries(settings, name):
+        return 0
+    return (await _wait(settings)).before
 
 
 async def _plan(
@@ -116,13 +129,13 @@ def _articles(count: int) -> str:
     return "1 article" if count == 1 else f"{count:,} articles"
 
 
-async def _send(settings: Settings, comparison: Comparison, ids: list[bytes], rate: float) -> Sent:
+async def _send(settings: Settings, comparison: Comparison, ids: list[bytes], rate: float, judged: int) -> Sent:
     sent = Sent()
     with _bar() as bar:
         task = bar.add_task("reading", total=len(ids))
         async with (
             promotions(settings, comparison, ids) as ready,
-            open_writer(settings, comparison.plan.name) as writer,
+            open_writer(settings, comparison.plan.name, judged) as writer,
         ):
             bar.update(task, description="promoting")
             async for sent in write_promotions(writer, ready, rate):
@@ -138,12 +151,12 @@ def _bar() -> Progress:
 def _describe_sent(settings: Settings, sent: Sent) -> Iterator[str]:
     yield f"{_articles(len(sent.written))} written to {topic_name(settings, 'promote')}"
     if sent.before:
-        yield f"{_articles(len(sent.before))} had been written by a call before, and not again"
+        yield f"{_articles(len(sent.before))} written by a call before, not yet judged by live: not written again"
     for why, count in sorted(sent.left.items()):
         yield f"{_articles(count)} left alone: {why}"
 
 
-async def _wait(settings: Settings) -> str | None:
+async def _wait(settings: Settings) -> Judged:
     with _bar() as bar:
         task = bar.add_task("judged", total=None)
         began: dict[str, int] = {}
