@@ -6,9 +6,12 @@ Every event is read once and only its verdict kept; the values of articles that 
 
 from __future__ import annotations
 
+import heapq
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -23,13 +26,26 @@ from newsmill.core.comparison import (
     enriched_verdict,
     theme_moves,
 )
+from newsmill.core.times import format_utc
 from newsmill.errors import NewsmillError
-from newsmill.replay.plan import ReplayPlan, replay_settings
+from newsmill.replay.plan import ReplayPlan, replay_settings, write_entry
 from newsmill.replay.topics import find_partitions
 from newsmill.replay.verdict_table import Seen, VerdictTable
 from newsmill.settings import Settings
 
-__all__ = ["Comparison", "Moves", "article_key", "compare", "event_topics", "read_verdicts"]
+__all__ = [
+    "DIFF_KEY",
+    "Comparison",
+    "Moves",
+    "article_key",
+    "compare",
+    "event_topics",
+    "read_verdicts",
+    "write_counts",
+]
+
+DIFF_KEY: Final = "diff"
+"""The manifest's entry of the last comparison: ``{"kinds": {kind: articles}, "at": time}``."""
 
 _READERS: Final = {"enriched": enriched_verdict, "duplicate": duplicate_verdict}
 # a version is the raw record's time, raised by 1 ms for each promotion and each revision within one millisecond
@@ -61,14 +77,24 @@ class Comparison:
     replay: VerdictTable
 
     @property
-    def articles(self) -> int:
-        """Articles that were compared."""
-        return sum(self.kinds.values())
+    def counts(self) -> dict[str, int]:
+        """Articles by the name of their kind."""
+        return {kind.value: count for kind, count in self.kinds.items()}
+
+    def differing(self) -> Iterator[tuple[bytes, Kind]]:
+        """All ids that differ, in ascending order."""
+        return heapq.merge(*(zip(ids, repeat(kind)) for kind, ids in self.ids.items()))
 
     def pair(self, ident: bytes) -> tuple[Verdict | None, Verdict | None]:
         """What live and what the replay say of an article."""
         live, replay = self.live.get(ident), self.replay.get(ident)
         return live.verdict if live else None, replay.verdict if replay else None
+
+
+async def write_counts(settings: Settings, comparison: Comparison) -> None:
+    """Write the counts and the present time into the replay's manifest."""
+    entry = {"kinds": comparison.counts, "at": format_utc(int(time.time() * 1000))}
+    await write_entry(settings, comparison.plan.name, DIFF_KEY, entry)
 
 
 def article_key(key: bytes | None) -> bytes | None:

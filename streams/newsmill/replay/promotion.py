@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from newsmill.core.comparison import ENRICHMENT_FIELDS, Kind, origin_of
 from newsmill.core.dedupe_state import read_version
 from newsmill.core.fingerprint import pack, sketch_folded
 from newsmill.core.folding import fold
+from newsmill.core.id_table import IdTable
 from newsmill.core.prepare import PREPARE_VERSION
 from newsmill.core.prepared_record import PROMOTION_FORMAT
 from newsmill.core.stage import Output
@@ -29,6 +31,7 @@ __all__ = ["PROMOTED_KINDS", "Ready", "check_target", "choose", "promotion_of", 
 
 PROMOTED_KINDS: Final = (Kind.CHANGED, Kind.MISSING)
 """What a promotion can give to live."""
+_KNOWN: Final = struct.Struct("<q8s")  # version, first bytes of the content hash
 
 
 class Ready(NamedTuple):
@@ -117,9 +120,9 @@ async def promotions(settings: Settings, comparison: Comparison, ids: list[bytes
         await read_events(theirs, event_topics(plan, live=False), comparison.replay, enriched, events)
         if copies:
             await _read_prepared(theirs, copies, events)
-        known = await _read_known(settings, {ident for ident in ids if ident in comparison.live})
+        known = await _read_known(settings, ids, comparison)
         await read_events(settings, event_topics(plan, live=True), comparison.live, ids, lives)
-        yield (_ready(ident, comparison, events, lives, known.get(ident)) for ident in ids)
+        yield (_ready(ident, comparison, events, lives, known) for ident in ids)
 
 
 async def _read_prepared(theirs: Settings, copies: dict[bytes, int], store: EventStore) -> None:
@@ -137,26 +140,26 @@ async def _read_prepared(theirs: Settings, copies: dict[bytes, int], store: Even
                     store.put(ident, record.value)
 
 
-async def _read_known(settings: Settings, ids: set[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """Id → version and content by dedupe's state: repeats raise the version there, and lead to no event."""
-    known: dict[bytes, tuple[int, bytes]] = {}
-    if not ids:
+async def _read_known(settings: Settings, ids: list[bytes], comparison: Comparison) -> IdTable:
+    """Version and content, by dedupe's state, of those that live has: a repeat raises the version, without an event."""
+    known = IdTable(_KNOWN.size)
+    for ident in ids:
+        if ident in comparison.live:
+            known.put(ident, _KNOWN.pack(-1, b""))
+    if not len(known):
         return known
     async with kafka.admin_client(settings) as admin:
         partitions = (await find_partitions(admin, settings, ["state.dedupe"]))["state.dedupe"]
     async with kafka.consumer(settings) as client:
         async for _, records in kafka.read_range(client, partitions):
             for record in records:
-                if record.key[1:] in ids and record.value is not None:
-                    found = read_version(record.key, record.value)
-                    if found is not None:
-                        known[found[0]] = found[1:]
+                found = read_version(record.key, record.value) if record.value is not None else None
+                if found is not None and found[0] in known:
+                    known.put(found[0], _KNOWN.pack(*found[1:]))
     return known
 
 
-def _ready(
-    ident: bytes, comparison: Comparison, events: EventStore, lives: EventStore, known: tuple[int, bytes] | None
-) -> Ready:
+def _ready(ident: bytes, comparison: Comparison, events: EventStore, lives: EventStore, known: IdTable) -> Ready:
     ours, theirs = comparison.pair(ident)
     kind = Kind.MISSING if ours is None else Kind.CHANGED
     event, live = events.get(ident), lives.get(ident)
@@ -168,10 +171,10 @@ def _ready(
     value = prepared.__pydantic_serializer__.to_json(prepared)
     article = prepared.article
     name = f"{article.id}-{article.version}-{xxhash.xxh3_64_hexdigest(value)}"
-    promotion = prepared.promotion
-    if promotion is not None and promotion.replaces_hash is not None and known is not None:
+    promotion, row = prepared.promotion, known.get(ident)
+    if promotion is not None and promotion.replaces_hash is not None and row is not None:
         # what dedupe knows must still be the event's text, or the replay's own: else the judge finds it stale
-        version, content = known
+        version, content = _KNOWN.unpack(row)
         texts = (bytes.fromhex(digest)[:8] for digest in (promotion.replaces_hash, article.content_hash))
         if content in texts and version != promotion.replaces:
             told = promotion.model_copy(update={"replaces": version})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -16,16 +15,12 @@ from newsmill.cli.replay.diff_view import Example, diff_view
 from newsmill.cli.replay.finished import finished_plan
 from newsmill.cli.screen import show
 from newsmill.core.comparison import Kind, describe_difference
-from newsmill.core.times import format_utc
-from newsmill.replay.compare import Comparison, compare, event_topics
+from newsmill.replay.compare import Comparison, compare, event_topics, write_counts
 from newsmill.replay.event_store import EventStore, read_events
-from newsmill.replay.plan import replay_settings, write_entry
+from newsmill.replay.plan import replay_settings
 from newsmill.settings import Settings
 
-__all__ = ["DIFF_KEY", "Name", "Unfinished", "run"]
-
-DIFF_KEY: Final = "diff"
-"""The manifest's entry of the last diff: ``{"kinds": {kind: articles}, "at": time}``."""
+__all__ = ["Name", "Unfinished", "run"]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The replay.")]
 Unfinished = Annotated[bool, typer.Option("--unfinished", help="Take a replay as it stands, though it has not ended.")]
@@ -49,50 +44,42 @@ async def _diff(settings: Settings, name: str, unfinished: bool, examples: int |
     plan = await finished_plan(settings, name, unfinished)
     with errors.status("reading the events of live and of the replay"):
         comparison = await compare(settings, plan)
-    now = format_utc(int(time.time() * 1000))
-    await write_entry(settings, name, DIFF_KEY, {"kinds": _counts(comparison), "at": now})
+    await write_counts(settings, comparison)
     if examples is None:
         _print_line(_summary(comparison))
-        everything = sorted(ident for ids in comparison.ids.values() for ident in ids)
-        async for example in _examples(settings, comparison, everything):
+        async for example in _examples(settings, comparison, comparison.differing):
             _print_line(_line(example))
         sys.stdout.flush()
         return
-    chosen = [ident for ids in comparison.ids.values() for ident in ids[:examples]]
+
+    def chosen() -> Iterator[tuple[bytes, Kind]]:
+        return ((ident, kind) for kind, ids in comparison.ids.items() for ident in ids[:examples])
+
     order = list(Kind)
     found = [example async for example in _examples(settings, comparison, chosen)]
     show(diff_view(comparison, sorted(found, key=lambda example: order.index(example.kind))))
 
 
-async def _examples(settings: Settings, comparison: Comparison, ids: list[bytes]) -> AsyncIterator[Example]:
+async def _examples(
+    settings: Settings, comparison: Comparison, chosen: Callable[[], Iterable[tuple[bytes, Kind]]]
+) -> AsyncIterator[Example]:
     """These articles with the events of both runs, in this order; the events lie on disk meanwhile."""
     plan = comparison.plan
-    kinds = {ident: kind for kind, found in comparison.ids.items() for ident in _within(found, ids)}
     with EventStore() as lives, EventStore() as replays:
+        ids = (ident for ident, _ in chosen())
         await read_events(settings, event_topics(plan, live=True), comparison.live, ids, lives)
+        ids = (ident for ident, _ in chosen())
         theirs = replay_settings(settings, plan.name)
         await read_events(theirs, event_topics(plan, live=False), comparison.replay, ids, replays)
-        for ident in ids:
+        for ident, kind in chosen():
             live, replay = lives.get(ident), replays.get(ident)
-            kind = kinds[ident]
             if live is None and ident in comparison.live:
                 kind = Kind.NEWER  # a later version took its place in the log meanwhile
             yield Example(ident.hex(), kind, _event(live), _event(replay))
 
 
-def _within(found: list[bytes], ids: list[bytes]) -> Iterable[bytes]:
-    if len(ids) >= len(found):
-        return found
-    chosen = set(ids)
-    return (ident for ident in found if ident in chosen)
-
-
 def _event(value: bytes | None) -> dict[str, Any] | None:
     return None if value is None else orjson.loads(value)
-
-
-def _counts(comparison: Comparison) -> dict[str, int]:
-    return {kind.value: count for kind, count in comparison.kinds.items()}
 
 
 def _summary(comparison: Comparison) -> dict[str, Any]:
@@ -100,7 +87,7 @@ def _summary(comparison: Comparison) -> dict[str, Any]:
     return {
         "kind": "summary",
         "replay": comparison.plan.name,
-        **_counts(comparison),
+        **comparison.counts,
         "fields": comparison.fields,
         "themes": moves,
     }
