@@ -10,7 +10,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 from aiokafka.structs import TopicPartition
 
 from newsmill.errors import BrokerError, ConfigError
@@ -28,6 +34,8 @@ __all__ = [
     "transactional_id",
     "wait_for_broker",
 ]
+
+_COORDINATOR_SECONDS = 15.0
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -129,7 +137,16 @@ async def wait_for_broker(settings: Settings, seconds: float = 10.0) -> None:
 
 async def group_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     """Committed offsets of a group; partitions that never committed are absent."""
-    committed = await admin.list_consumer_group_offsets(group)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            committed = await admin.list_consumer_group_offsets(group)
+            break
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+            if loop.time() >= deadline:  # a new broker makes its offsets topic with the first question
+                raise
+            await asyncio.sleep(0.2)
     return {tp: meta.offset for tp, meta in committed.items() if meta.offset >= 0}
 
 

@@ -30,9 +30,11 @@ DAY_MS, MIB = 86_400_000, 1 << 20
 ID_DAYS = 90  # ids and versions outlive the sketch: a re-crawl after months is still known
 
 
-def build_stages(settings: Settings, rulebook: Rulebook, names: tuple[str, ...] = STAGES) -> list[Stage]:
+def build_stages(
+    settings: Settings, rulebook: Rulebook, names: tuple[str, ...] = STAGES, run: str = "live"
+) -> list[Stage]:
     """The named stages in the order of the flow; rules are read and checked here, once a process."""
-    context = context_of(settings)
+    context = context_of(settings, run)
     return [stage for name in STAGES if name in names for stage in (_MAKERS[name](settings, rulebook, context),)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from newsmill.events import (
 )
 from newsmill.settings import Settings
 
-__all__ = ["DEFAULT_THEMES", "STAGES", "TOPICS", "Topic", "archive_topic", "registry", "theme_topic"]
+__all__ = ["DEFAULT_THEMES", "STAGES", "TOPICS", "Topic", "archive_topic", "registry", "replay_registry", "theme_topic"]
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
@@ -136,5 +136,34 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
     ]  # fmt: skip
     return {topic.short: topic for topic in topics}
 
+
+def replay_registry(themes: Iterable[str], settings: Settings, stages: Iterable[str] = STAGES) -> dict[str, Topic]:
+    """The topics of a replay, as ``stages`` see them; ``settings`` carries the prefix of the replay.
+
+    All are kept until the replay is dropped: their records have the times of the past. What the parallel stages write
+    for an ordered stage goes to a topic of its own first, in any order, and from there sorted to the usual one.
+    `unique` is internal here: it also holds articles of the warm-up, for enrich to read.
+    """
+    topics = {
+        short: replace(topic, retention_ms=-1, internal=topic.internal or short == "unique")
+        for short, topic in registry(themes, settings).items()
+    }
+    # what a replay reads is live's or an archive's, and only live is promoted to
+    del topics["raw"], topics["promote"]
+    for short, writers in _SORTED.items():
+        unsorted = replace(
+            topics[short],
+            short=f"{short}-unsorted",
+            name=topics[short].name.replace(".v1", "-unsorted.v1"),
+            description=f"{topics[short].name} before it is sorted",
+        )
+        topics[unsorted.short] = unsorted
+        if writers & set(stages):
+            topics[short] = unsorted
+    return topics
+
+
+# topics that an ordered stage reads, and the stages that write them
+_SORTED = {"prepared": {"prepare"}, "story-input": {"dedupe", "enrich"}}
 
 TOPICS: dict[str, Topic] = registry()

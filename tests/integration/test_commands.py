@@ -18,11 +18,11 @@ from harness import Mill
 
 from newsmill import kafka
 from newsmill.cli import main
-from newsmill.cli.ledger import read_counts
 from newsmill.cli.reset import _Step, _transact
 from newsmill.core.identity import article_id, canonicalize_url
 from newsmill.errors import BrokerError
 from newsmill.events import Outcome
+from newsmill.ledger import read_counts
 from newsmill.samples import Sample, samples
 from newsmill.transport.envelope import REQUEUE_TIME_HEADER, STATE_OFFSET_KEY, read_state_offset
 

@@ -218,10 +218,12 @@ def test_killed_among_promotions(mill: Mill) -> None:
     mill.publish("promote", changed)
     mill.publish("raw", fresh)
     mill.publish("promote", missing)
-    for _ in range(3):
+    workers = [worker]
+    for turn in range(3):
         mill.wait_growth("ledger", 1, 60)
-        mill.kill(worker)
-        worker = mill.newsmill("worker", "--metrics-port", "0")
+        for running in workers:
+            mill.kill(running)
+        workers = [mill.newsmill("worker", "--metrics-port", "0") for _ in range(2 if turn == 1 else 1)]
     mill.publish("promote", changed)
     settle(mill, 5 * count)
     assert mill.processed("dedupe") == {"original": 3 * count, "revision": count, "stale": count}
@@ -231,7 +233,7 @@ def test_killed_among_promotions(mill: Mill) -> None:
     assert sum(article["provenance"]["run"] == "harvest" for article in now) == 2 * count
     total = account(mill)
     assert (total["news.raw.v1"], total["news.promote.v1"]) == (2 * count, 3 * count)
-    assert mill.terminate(worker) == 0, mill.logs()
+    assert [mill.terminate(running) for running in workers] == [0], mill.logs()
 
 
 @pytest.mark.timeout(120)

@@ -181,6 +181,7 @@ def test_prepare_of_live_reads_promotions_and_tells_them_by_their_topic() -> Non
     settings = load_settings(topic_prefix="blue.")
     (stage,) = build_stages(settings, BOOK, ("prepare",))
     assert stage.sources == ("raw", "promote")
+    assert [stage.sources for stage in build_stages(settings, BOOK, ("prepare",), run="harvest")] == [("raw",)]
     (passed,) = stage.process(
         on_promote(promotion(raw(CHIPS), None))._replace(topic="blue.news.promote.v1"), None
     ).outputs

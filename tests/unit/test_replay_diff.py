@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from newsmill.cli import app, main
 from newsmill.cli.replay.diff_view import Example, diff_view
 from newsmill.cli.replay.judgement import judgement
 from newsmill.core.comparison import CONTENT_FIELDS, DIGEST_BYTES, NO_LINK, Kind, Verdict
@@ -232,3 +234,31 @@ def test_view_says_how_many_it_leaves_out() -> None:
     text = shown(made, [Example("3" * 32, Kind.MISSING, None, event())])
     assert "1,233 more (--json has them all)" in text
     assert "changed field" not in text
+
+
+# ---- the commands without a Kafka -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "code", "says"), [
+    (["diff", "--help"], 0, "--examples"),
+    (["promote", "--help"], 0, "--rate"),
+    (["diff"], 2, "NAME"),
+    (["diff", "again", "--examples", "-1"], 2, "examples"),
+    (["promote", "again", "--rate", "0"], 2, "rate"),
+    (["promote", "again", "--only", "newer"], 2, "newer"),
+])  # fmt: skip
+def test_use(arguments: list[str], code: int, says: str) -> None:
+    answer = CliRunner().invoke(app, ["replay", *arguments], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert (answer.exit_code, says in answer.output) == (code, True), answer.output
+
+
+@pytest.mark.parametrize("command", [["diff", "again"], ["promote", "again", "--yes"]])
+def test_no_broker_is_one_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["newsmill", "replay", *command, "--bootstrap-servers", "127.0.0.1:1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (1, 1)
+    assert said.startswith("newsmill: no Kafka broker answers at 127.0.0.1:1")

@@ -1,1 +1,1 @@
-"""Replays: a stretch of the past, run again under a name of its own, compared with live, and promoted."""
+"""Replay: any stretch of the past again, beside live and without touching it until a person promotes the result."""

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import faust
@@ -27,6 +27,7 @@ from newsmill.marker import Marker
 from newsmill.metrics import Metrics
 from newsmill.settings import Settings
 from newsmill.topics import Topic
+from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
 from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, read_state_offset, state_offset
 from newsmill.transport.stage import Stage
@@ -100,6 +101,7 @@ class StageShell:
     marker: Marker
     fail_process: Callable[[BaseException], NoReturn]
     crashers: frozenset[tuple[int, int, int]] = frozenset()  # partition, offset, index of the source
+    bounds: Bounds | None = None
     app: faust.App | None = None
     _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
@@ -109,13 +111,23 @@ class StageShell:
 
     def __post_init__(self) -> None:
         source = self.topics[self.stage.source]
+        first = self.bounds if self.bounds is not None and self.bounds.first == self.stage.name else None
+        if first is not None:
+            source = replace(source, name=first.topic)
         self.group = kafka.group_name(self.settings, self.stage.name)
+        self._first = first
         self._envelopes = Envelopes(self.stage.name, source, self.topics, self.settings, self.context.newsmill_version)
         self.sources = tuple(self._envelopes.names[short] for short in self.stage.sources)
+        if first is not None:
+            self.sources = (first.topic,)
         self._state_topic = self._envelopes.names[self.stage.state_topic] if self.stage.state_topic else ""
         self._marker_index = self.marker.stages.index(self.stage.name)
         self._batch_records = min(self.stage.batch_records, self.settings.batch_max_records)
         self._batch_bytes = self.settings.batch_max_kib << 10 or self.stage.batch_bytes
+        rate = self.bounds.rates.get(self.stage.name) if self.bounds is not None else None
+        self._pace = Pace(rate) if rate is not None else None
+        if self._pace is not None:
+            self._batch_records = min(self._batch_records, self._pace.most)
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -322,19 +334,42 @@ class StageShell:
                     f"{self.stage.name}: {batch.topic}-{batch.partition} is delivered from {batch.start}, but "
                     f"{part.position} is due: records would be lost or doubled"
                 )
-            records = batch.records
+            records, following = self._within(batch)
             taken = 0
             while taken < len(records):
                 if part.revoked:
                     return
                 work = await self._process(part, records, taken)
                 taken += len(work.records)
-                await self._commit(part, work, batch.next if taken == len(records) else records[taken].offset)
+                await self._commit(part, work, following if taken == len(records) else records[taken].offset)
+                if self._pace is not None:
+                    await self._pace.wait(len(work.records))
+            if part.committed is None or part.committed < following:
+                await self._pass_over(part, following)
             part.position = batch.next
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - anything but a confirmed commit ends the process
             self.fail(error)
+
+    def _within(self, batch: Batch) -> tuple[list[Any], int]:
+        """The records of a batch that are this run's to process, and the offset to commit behind them."""
+        bounds = self._first
+        if bounds is None:
+            return batch.records, batch.next
+        end = bounds.ends.get(batch.partition, batch.start)
+        if batch.next >= end:  # what comes behind is not fetched any more
+            assert self.app is not None
+            self.app.consumer._thread.finish(TopicPartition(batch.topic, batch.partition))
+        records = [
+            raw for raw in batch.records if raw.offset < end and bounds.since_ms <= raw.timestamp < bounds.until_ms
+        ]
+        return records, min(batch.next, end)
+
+    async def _pass_over(self, part: _Partition, next_offset: int) -> None:
+        """Commit past records that are outside the bounds of the run."""
+        await part.writer.commit([], self.group, part.tp, next_offset)
+        part.committed = next_offset
 
     async def _process(self, part: _Partition, records: list[Any], first: int) -> _Work:
         """Process records from ``first`` on until the batch is large enough, in bytes, records or time."""
@@ -365,27 +400,38 @@ class StageShell:
                 raise Refused(Reason.CRASHES, "the process died natively while it processed this record")
             record = decode_record(raw)
             result = self.stage.process(record, part.state)
-            outputs = [self._envelopes.output(output) for output in result.outputs]
+            outputs = [(output.to, self._envelopes.output(output)) for output in result.outputs]
         except NewsmillError:
             raise  # the stage itself cannot go on
         except Exception as error:  # noqa: BLE001 - one record's failure must not stop the others
             refusal = error if isinstance(error, Refused) else self._unexpected(raw.offset, error)
             work.counts[Outcome.DEAD_LETTER] += 1
             work.reasons[refusal.reason] += 1
-            work.items.append(self._envelopes.dead_letter(raw, refusal))
+            work.items += self._ordered(raw, [("deadletter", self._envelopes.dead_letter(raw, refusal))])
             return
         for change in result.changes:
             assert part.state is not None
             part.state.apply(change)
             work.changes.append((self._state_topic, part.number, change.key, change.value, record.timestamp, []))
         work.counts[result.outcome] += 1
-        work.items += outputs
+        work.items += self._ordered(raw, outputs)
         if result.facts is not None:
             work.facts.append(result.facts)
             if log.isEnabledFor(logging.DEBUG):
                 self._tell(record, result.facts.article, result.outcome)
         if self.stage.reports_latency and result.raw_time_ms is not None:
             work.raw_times.append(result.raw_time_ms)
+
+    def _ordered(self, raw: Any, outputs: list[tuple[str, Item]]) -> list[Item]:
+        """Live: all outputs. In a bounded run they carry the order of the raw record, and a warm-up stays internal."""
+        if self.bounds is None:
+            return [item for _, item in outputs]
+        order = order_of(raw)
+        if time_of_order(order) < self.bounds.emit_ms:
+            outputs = [(to, item) for to, item in outputs if self.topics[to].internal]
+        for _, item in outputs:
+            item[5].append((ORDER_HEADER, order))
+        return [item for _, item in outputs]
 
     def _tell(self, record: Record, article: str, outcome: Outcome) -> None:
         """One debug line an article and stage: its way can be followed by its id."""

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from newsmill.settings import Settings
+from newsmill.transport.bounded import Bounds
 
 __all__ = ["DEFAULT_FACTORY", "EXIT_AGAIN", "ProcessPlan"]
 
@@ -35,10 +36,12 @@ class ProcessPlan(BaseModel):
     # where the stages come from: "module:function"
     factory: str = DEFAULT_FACTORY
     settings: dict[str, Any]
+    # of a replay; None: live
+    bounds: Bounds | None = None
 
     def line(self) -> bytes:
         """The JSON line."""
-        return orjson.dumps(self.model_dump()) + b"\n"
+        return orjson.dumps(self.model_dump(mode="json")) + b"\n"
 
     @staticmethod
     def plain(settings: Settings) -> dict[str, Any]:

@@ -1,13 +1,18 @@
-"""``newsmill replay``: run a stretch of the past again, compare it with live, promote what is better."""
+"""``newsmill replay``: any stretch of the past again, beside live; nothing of live changes until it is promoted."""
 
 from __future__ import annotations
 
 import typer
 
-from newsmill.cli.replay import diff, promote
+from newsmill.cli.replay import drop, run, status
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Run the past again, compare it with live, and promote it.", no_args_is_help=True)
-app.command("diff")(diff.run)
-app.command("promote")(promote.run)
+app = typer.Typer(
+    help="Process a stretch of the past again, beside live; compare it with live; hand over what changed.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("status")(status.run)
+app.command("drop")(drop.run)
