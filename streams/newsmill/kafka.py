@@ -65,9 +65,9 @@ def group_name(settings: Settings, stage: str) -> str:
     return f"{settings.topic_prefix}newsmill-{stage}"
 
 
-def transactional_id(settings: Settings, stage: str, partition: int) -> str:
-    """The transactional id for one input partition of a stage."""
-    return f"{group_name(settings, stage)}-{partition}"
+def transactional_id(settings: Settings, stage: str, partition: int, further_source: str = "") -> str:
+    """The transactional id for one input partition of a stage; ``further_source`` if it is not of its main topic."""
+    return "-".join(filter(None, (group_name(settings, stage), further_source, str(partition))))
 
 
 def _no_broker(settings: Settings, error: BaseException) -> BrokerError:

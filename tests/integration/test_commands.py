@@ -132,7 +132,7 @@ def test_status_of_a_running_pipeline(pipeline: Pipeline, newsmill: Callable[[Mi
     stages = {stage["stage"]: stage for stage in answer.json["stages"]}
     assert list(stages) == ["prepare", "dedupe", "enrich", "stories"]
     assert all(stage["members"] == 1 and stage["lag"] == 0 for stage in stages.values())
-    assert stages["prepare"]["partitions"] == 4
+    assert stages["prepare"]["partitions"] == 5  # four of news.raw, one of news.promote
     assert sum(stages["prepare"]["dispositions"].values()) == len(pipeline.sent)
     assert 0 <= stages["dedupe"]["age_seconds"] < 600
     shown = command("status")

@@ -100,7 +100,7 @@ def test_error_of_a_process_is_one_line() -> None:
 def test_stage_topics_agree_with_the_stages() -> None:
     built = build_stages(load_settings(), load_rulebook())
     assert tuple(STAGE_TOPICS) == STAGES
-    assert {stage.name: (stage.source, stage.state_topic) for stage in built} == dict(STAGE_TOPICS)
+    assert {stage.name: (stage.sources, stage.state_topic) for stage in built} == dict(STAGE_TOPICS)
 
 
 # ---- explain ----------------------------------------------------------------------------------------------------

@@ -84,13 +84,17 @@ def run(
 async def read_status(settings: Settings, watch_seconds: float) -> list[StageStatus]:
     """Every stage, in the order of the flow. Watches only if one is behind. `TopicError` where topics are missing."""
     async with kafka.admin_client(settings) as admin, kafka.consumer(settings, fetch_max_wait_ms=50) as client:
-        sources = [topics.source for topics in STAGE_TOPICS.values()]
+        sources = [short for topics in STAGE_TOPICS.values() for short in topics.sources]
         partitions = await partitions_of_topics(admin, settings, [*sources, "ledger"])
+        inputs = {
+            stage: [tp for short in topics.sources for tp in partitions[short]]
+            for stage, topics in STAGE_TOPICS.items()
+        }
 
         async def sample() -> dict[str, _Sample]:
             return {
-                stage: await _sample(admin, client, kafka.group_name(settings, stage), partitions[topics.source])
-                for stage, topics in STAGE_TOPICS.items()
+                stage: await _sample(admin, client, kafka.group_name(settings, stage), inputs[stage])
+                for stage in STAGE_TOPICS
             }
 
         before = await sample()

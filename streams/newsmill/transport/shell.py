@@ -12,7 +12,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ from newsmill.events import Outcome
 from newsmill.marker import Marker
 from newsmill.metrics import Metrics
 from newsmill.settings import Settings
-from newsmill.topics import Topic
+from newsmill.topics import Topic, unsorted_short
 from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
 from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, read_state_offset, state_offset
@@ -50,12 +50,13 @@ _SLICE_SECONDS = 0.01
 
 @dataclass(eq=False)
 class _Partition:
-    """What the process holds for one assigned input partition.
+    """What the process holds for one assigned input partition. ``source`` is the index of its topic among the stage's.
 
     ``committed`` is the offset that the group has; ``position`` is where the next batch must begin.
     """
 
-    number: int
+    tp: TopicPartition
+    source: int
     writer: Writer
     generation: int
     ready: asyncio.Future[None]
@@ -65,6 +66,12 @@ class _Partition:
     state: State | None = None
     task: asyncio.Task[None] | None = None
     revoked: bool = False
+
+    @property
+    def number(self) -> int:
+        """The partition's number in its topic, and in the state topic."""
+        number: int = self.tp.partition
+        return number
 
 
 @dataclass(eq=False)
@@ -89,16 +96,16 @@ class StageShell:
     stage: Stage
     settings: Settings
     context: Context
-    topics: Mapping[str, Topic]
+    topics: dict[str, Topic]
     metrics: Metrics
     marker: Marker
     fail_process: Callable[[BaseException], NoReturn]
-    crashers: frozenset[tuple[int, int]] = frozenset()
+    crashers: frozenset[tuple[int, int, int]] = frozenset()  # partition, offset, index of the source
     bounds: Bounds | None = None
     app: faust.App | None = None
-    _partitions: dict[int, _Partition] = field(default_factory=dict)
+    _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
-    _kept: dict[int, tuple[int | None, State]] = field(default_factory=dict)
+    _kept: dict[TopicPartition, tuple[int | None, State]] = field(default_factory=dict)
     _taking: bool = False  # from the first assignment on, but not during a rebalance
     _draining: bool = False
 
@@ -108,9 +115,14 @@ class StageShell:
         if first is not None:
             source = replace(source, name=first.topic)
         self.group = kafka.group_name(self.settings, self.stage.name)
-        self.source = source.name if first is not None else self.settings.topic_prefix + source.name
         self._first = first
-        self._envelopes = Envelopes(self.stage.name, source, self.topics, self.settings, self.context.newsmill_version)
+        written = self.topics
+        if self.bounds is not None:  # what goes to an ordered stage is sorted first
+            written = self.topics | {short: self.topics[unsorted_short(short)] for short in self.stage.sinks}
+        self._envelopes = Envelopes(self.stage.name, source, written, self.settings, self.context.newsmill_version)
+        self.sources = tuple(self._envelopes.names[short] for short in self.stage.sources)
+        if first is not None:
+            self.sources = (first.topic,)
         self._state_topic = self._envelopes.names[self.stage.state_topic] if self.stage.state_topic else ""
         self._marker_index = self.marker.stages.index(self.stage.name)
         self._batch_records = min(self.stage.batch_records, self.settings.batch_max_records)
@@ -140,7 +152,7 @@ class StageShell:
             return []
         standing = []
         for part in list(self._partitions.values()):
-            tp = TopicPartition(self.source, part.number)
+            tp = part.tp
             due = part.committed if part.committed is not None else part.position
             delivered, position = self.app.consumer._thread.standing(tp)
             if position is not None and due is not None and delivered is not None and due >= delivered:
@@ -160,7 +172,7 @@ class StageShell:
 
     async def handle(self, batch: Batch) -> None:
         """One batch from Faust: processed wholly, or dropped because a rebalance will deliver it again."""
-        part = self._partitions.get(batch.partition)
+        part = self._partitions.get(TopicPartition(batch.topic, batch.partition))
         if part is None or part.generation != batch.generation or not self._taking:
             return
         task = asyncio.create_task(self._take(part, batch))
@@ -178,7 +190,7 @@ class StageShell:
             _revoke(part)
         await self._settle()
         self._kept = {
-            part.number: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
+            part.tp: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
         }
         await self._close_writers()
 
@@ -186,7 +198,7 @@ class StageShell:
         """Initialise a producer for every partition, which fences whoever wrote for it before."""
         await self._settle()
         await self._close_writers()
-        numbers = sorted(tp.partition for tp in partitions if tp.topic == self.source)
+        shorts = dict(zip(self.sources, ("", *self.stage.more_sources), strict=True))
         names = self._envelopes.names
         writes = [names[short] for short in (*self.stage.sinks, "deadletter", "ledger")]
         if self._state_topic:
@@ -195,13 +207,14 @@ class StageShell:
         loop = asyncio.get_running_loop()
         counts: dict[str, int] = {}
         made = {
-            number: Writer(
+            tp: Writer(
                 options,
-                kafka.transactional_id(self.settings, self.stage.name, number),
+                kafka.transactional_id(self.settings, self.stage.name, tp.partition, shorts[tp.topic]),
                 self.settings.transaction_timeout_ms,
                 counts,
             )
-            for number in numbers
+            for tp in sorted(TopicPartition(*tp) for tp in partitions)  # Faust's are a type of its own
+            if tp.topic in shorts
         }
         seconds = max(_FENCE_SECONDS, _FENCE_SECONDS_EACH * len(made))
         try:
@@ -212,16 +225,21 @@ class StageShell:
         except TimeoutError as error:
             raise TimeoutError(f"{self.stage.name}: producers were not ready within {seconds:g} s") from error
         self._partitions = {
-            number: _Partition(number, writer, generation, loop.create_future(), self._kept.get(number))
-            for number, writer in made.items()
+            tp: _Partition(
+                tp, self.sources.index(tp.topic), writer, generation, loop.create_future(), self._kept.get(tp)
+            )
+            for tp, writer in made.items()
         }
         self._kept = {}
         self._taking = not self._draining
 
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
-        self.metrics.assigned(self.stage.name, sorted(self._partitions))
-        log.info("%s: partitions %s assigned", self.stage.name, sorted(self._partitions) or "none")
+        self.metrics.assigned(self.stage.name, [tp.partition for tp in self._partitions])
+        names = [f"{self.stage.sources[part.source]}-{part.number}" for part in self._partitions.values()]
+        log.info("%s: partitions %s assigned", self.stage.name, ", ".join(names) or "none")
+        if self._draining:
+            return  # nothing begins any more, and the consumer may be gone in the middle of it
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
 
@@ -230,6 +248,11 @@ class StageShell:
         self.fail(self._out_of_range(str(error)))
 
     def _out_of_range(self, what: str) -> StateMismatch:
+        if self._first is not None:
+            return StateMismatch(
+                f"{self.stage.name}: records of the replay's range are gone ({what}): they expired meanwhile; "
+                f"`newsmill replay drop {self._first.run}`, then replay what is left"
+            )
         return StateMismatch(
             f"{self.stage.name}: the committed offset is outside the log ({what}): records expired unread, or the "
             f"topic was made anew; `newsmill reset {self.stage.name}` begins again at what there is"
@@ -276,7 +299,7 @@ class StageShell:
         assert self.app is not None
         thread: Any = self.app.consumer._thread
         client = thread._ensure_consumer()
-        tp = TopicPartition(self.source, part.number)
+        tp = part.tp
         committed: int | None = await thread.call_thread(client.committed, tp)
         begin: int = (await thread.call_thread(client.beginning_offsets, [tp]))[tp]
         if committed is not None:
@@ -355,7 +378,7 @@ class StageShell:
 
     async def _pass_over(self, part: _Partition, next_offset: int) -> None:
         """Commit past records that are outside the bounds of the run."""
-        await part.writer.commit([], self.group, TopicPartition(self.source, part.number), next_offset)
+        await part.writer.commit([], self.group, part.tp, next_offset)
         part.committed = next_offset
 
     async def _process(self, part: _Partition, records: list[Any], first: int) -> _Work:
@@ -381,9 +404,9 @@ class StageShell:
 
     def _process_one(self, part: _Partition, raw: Any, work: _Work) -> None:
         """One record: its outputs and changes, or a dead letter. The one place where a bad record is caught."""
-        self.marker.set(self._marker_index, part.number, raw.offset)
+        self.marker.set(self._marker_index, part.number, raw.offset, part.source)
         try:
-            if (part.number, raw.offset) in self.crashers:
+            if (part.number, raw.offset, part.source) in self.crashers:
                 raise Refused(Reason.CRASHES, "the process died natively while it processed this record")
             record = decode_record(raw)
             result = self.stage.process(record, part.state)
@@ -446,8 +469,7 @@ class StageShell:
             work.changes.append(
                 (self._state_topic, part.number, STATE_OFFSET_KEY, state_offset(next_offset), last_ms, [])
             )
-        source = TopicPartition(self.source, part.number)
-        await part.writer.commit([*work.items, *work.changes, ledger], self.group, source, next_offset)
+        await part.writer.commit([*work.items, *work.changes, ledger], self.group, part.tp, next_offset)
         part.committed = next_offset
         total = work.seconds + time.perf_counter() - began
         self.metrics.batch(

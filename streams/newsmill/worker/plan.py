@@ -31,8 +31,8 @@ class ProcessPlan(BaseModel):
     started: str
     # whether this index has worked before: what is missing now was there, and may come back
     again: bool = False
-    # (stage, partition, offset) of records that killed a process natively, twice
-    crashers: tuple[tuple[str, int, int], ...] = ()
+    # (stage, partition, offset, index of the source) of records that killed a process natively, twice
+    crashers: tuple[tuple[str, int, int, int], ...] = ()
     # where the stages come from: "module:function"
     factory: str = DEFAULT_FACTORY
     settings: dict[str, Any]

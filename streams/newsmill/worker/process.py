@@ -52,8 +52,6 @@ log = logging.getLogger("newsmill.worker")
 _working = False
 
 _STOP_SECONDS = 8.0
-# a replay takes the processor time that live leaves
-_REPLAY_NICENESS = 5
 # a first start tells soon that there is no broker; one that had a broker waits for it to come back
 _BROKER_SECONDS, _BROKER_SECONDS_AGAIN = 10.0, 60.0
 
@@ -97,7 +95,7 @@ async def _check_topics(
     for stage in stages:
         needed |= {*stage.sinks, *([stage.state_topic] if stage.state_topic else ())}
         if bounds is None or bounds.first != stage.name:  # what that one reads is not of the replay
-            needed.add(stage.source)
+            needed |= {*stage.sources}
     library = logging.getLogger("aiokafka")
     level = library.level
     library.setLevel(logging.CRITICAL)  # one line at the end of the wait tells what each of its attempts would
@@ -132,7 +130,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     bounds = plan.bounds
     topics = registry(themes, settings)
     if bounds is not None:
-        topics |= replay_registry(themes, settings, plan.stages)
+        topics |= replay_registry(themes, settings)
     groups = {name.casefold(): group for group, names in settings.metrics_source_groups.items() for name in names}
     metrics = Metrics("live" if bounds is None else "replay", themes, groups)
     metrics.expect(stage.name for stage in stages)
@@ -151,7 +149,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
         StageShell(
             stage, settings, context_of(settings, bounds.run if bounds is not None else "live"), topics, metrics,
             marker, partial(end, stage.name),
-            frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
+            frozenset((number, offset, source) for name, number, offset, source in plan.crashers if name == stage.name),
             bounds,
         )
         for stage in stages
@@ -200,8 +198,6 @@ def main() -> NoReturn:
         raw += byte
     plan = ProcessPlan.model_validate(orjson.loads(raw))
     settings = Settings(**plan.settings)
-    if plan.bounds is not None:
-        os.nice(_REPLAY_NICENESS)
     configure_logs(settings, f"worker-{plan.index}")
     _watch_parent()
     asyncio.run(_run_and_exit(plan, settings))

@@ -110,7 +110,7 @@ class _Supervisor:
             marker=str(self.folder / f"marker-{index}"),
             started=str(self._started(index)),
             again=self._started(index).exists(),
-            crashers=tuple(sorted((place.stage, place.partition, place.offset) for place in self.crashers)),
+            crashers=tuple(sorted(tuple(place) for place in self.crashers)),
             factory=self.plan.factory,
             bounds=self.plan.bounds,
             settings=ProcessPlan.plain(self.settings),
@@ -139,8 +139,9 @@ class _Supervisor:
         self.deaths[place, native] += 1
         if self.deaths[place, native] >= (_CRASHES if native else _KILLS):
             self.crashers.add(place)
-            log.error("%s: offset %d of partition %d ended the process %d times: it becomes a dead letter (crashes)",
-                      place.stage, place.offset, place.partition, self.deaths[place, native])  # fmt: skip
+            log.error("%s: offset %d of partition %d%s ended the process %d times: it becomes a dead letter (crashes)",
+                      place.stage, place.offset, place.partition, " of its second topic" if place.source else "",
+                      self.deaths[place, native])  # fmt: skip
 
     async def run_process(self, index: int) -> None:
         """Keep one process running until told to stop."""
