@@ -130,10 +130,10 @@ class Prometheus:
         """Names of the alerts that fire now."""
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float) -> float:
+    def wait(self, condition: Callable[[], bool], what: str | Callable[[], str], seconds: float) -> float:
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
-                raise AssertionError(f"waited {seconds:g} s for {what}")
+                raise AssertionError(f"waited {seconds:g} s for {what if isinstance(what, str) else what()}")
             time.sleep(0.2)
         return time.monotonic() - began

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,6 +21,7 @@ from newsmill.core.rulebook import Rulebook, load_rulebook
 from newsmill.errors import ConfigError, NewsmillError
 from newsmill.logs import configure_logs
 from newsmill.metrics import ReplayMetrics, serve_metrics
+from newsmill.replay.compare import compare, write_counts
 from newsmill.replay.plan import (
     PLAN_KEY,
     ReplayPlan,
@@ -92,6 +94,11 @@ def run(
         raise typer.Exit(130)
     accounts = call(settings, account(settings, plan))
     _tell(plan, accounts, time.monotonic() - began)
+    if "enrich" in plan.stages and not accounts.problems:
+        try:
+            _tell_differences(plan, call(settings, _compare(settings, plan, metrics)))
+        except NewsmillError as error:  # the replay is whole all the same; live may have no topics here
+            errors.print(f"not compared with live: {error}", markup=False)
     await_last_scrape(metrics.scrapes)
     if accounts.problems:
         raise NewsmillError(f"replay {name} is not accounted for: {'; '.join(accounts.problems)}")
@@ -175,6 +182,15 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
     return plan
 
 
+async def _compare(settings: Settings, plan: ReplayPlan, metrics: ReplayMetrics) -> dict[str, int]:
+    """Count what differs from live now, for the manifest and for Prometheus."""
+    with errors.status("comparing with live"):
+        comparison = await compare(settings, plan)
+    await write_counts(settings, comparison)
+    metrics.compared(comparison.counts)
+    return comparison.counts
+
+
 def await_last_scrape(scrapes: Scrapes, seconds: float = _SCRAPE_SECONDS) -> None:
     """Where Prometheus has come before, stay until it has the final figures; Ctrl-C goes on at once."""
     if not scrapes.begun:
@@ -205,4 +221,9 @@ def _tell(plan: ReplayPlan, accounts: Accounts, seconds: float) -> None:
     output.print(
         f"{plan.records:,} records in {seconds:,.0f} s; all are accounted for" if not accounts.problems else ""
     )
+
+
+def _tell_differences(plan: ReplayPlan, counts: Mapping[str, int]) -> None:
+    told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count)
+    output.print(f"articles, compared with live: {told or 'none'}", markup=False)
     output.print(f"next: newsmill replay diff {plan.name}", markup=False)
