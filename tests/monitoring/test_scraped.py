@@ -181,7 +181,7 @@ def test_a_replay_fills_its_board_and_alarms_nobody(scene: Scene) -> None:
         records = len(scene.mill.read("unique"))
         span = ("--from", "earliest", "--to", "latest", "--stages", "enrich")
         port = ("--metrics-port", str(scene.replay_port))
-        replay = scene.mill.newsmill("replay", "run", "july", *span, "--rate", f"{records / 10:.0f}", *port)
+        replay = scene.mill.newsmill("replay", "run", "july", *span, "--rate", f"{records / 8:.0f}", *port)
 
         def empty() -> set[tuple[str, str]]:
             """Panels of the board of which a target gives nothing: lines over the time since shortly before."""
