@@ -168,7 +168,7 @@ def test_live_owes_an_archive_nothing(mill: Mill, newsmill: Command) -> None:
 def test_what_cannot_be_compared_is_one_line(mill: Mill, newsmill: Command) -> None:
     none = newsmill("replay", "diff", "nobody")
     assert (none.code, none.err.count("\n")) == (1, 1)
-    assert "there is no replay nobody: there is none" in none.err
+    assert "no replay is named nobody; there is none" in none.err
     Replayed(mill, "half", finished=False)
     Replayed(mill, "stages", stages=("prepare", "dedupe"))
     assert "there are half, stages" in newsmill("replay", "diff", "nobody").err

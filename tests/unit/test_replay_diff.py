@@ -30,6 +30,7 @@ FIELDS = bytes(range(len(CONTENT_FIELDS) * DIGEST_BYTES))
 PLAN = ReplayPlan(
     name="again", source_topic="news.raw.v1", stages=("prepare", "dedupe", "enrich"), from_ms=1_790_000_000_000,
     to_ms=1_790_036_000_000, warm_up_ms=0, begin={}, end={}, newsmill_version="0.1.0", rules_version="r",
+    records=0, warm_up_records=0, options={}, made_at="2026-09-21T00:00:00Z",
 )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def test_replays_are_found_by_their_topics() -> None:
     settings = load_settings(topic_prefix="t.")
     mine = replay_settings(settings, "may").topic_prefix
     others = ["t.news.raw.v1", "replay.no.news.raw.v1", "txreplay.a.news.raw.v1"]
-    topics = [f"{mine}news.replay.v1", f"{mine}news.enriched.v1", *others]
+    topics = [f"{mine}manifest.v1", f"{mine}news.enriched.v1", *others]
     assert replay_names(settings, topics) == ["may"]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from newsmill.cli.ledger import read_counts
 from newsmill.errors import NewsmillError
-from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings
-from newsmill.replay.topics import require_plan
+from newsmill.ledger import read_counts
+from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, require_plan
 from newsmill.settings import Settings
 
 __all__ = ["finished_plan"]
