@@ -21,15 +21,15 @@ from newsmill.errors import UnreadableFormat
 from newsmill.events import EnrichedArticle, Prepared
 from newsmill.replay.compare import Comparison, Moves, article_key
 from newsmill.replay.event_store import EventStore
-from newsmill.replay.plan import ReplayPlan, replay_names, replay_settings
+from newsmill.replay.plan import ReplayPlan
 from newsmill.replay.promotion import choose, promotion_of
 from newsmill.replay.verdict_table import Seen, VerdictTable
-from newsmill.settings import load_settings
 
 FIELDS = bytes(range(len(CONTENT_FIELDS) * DIGEST_BYTES))
 PLAN = ReplayPlan(
     name="again", source_topic="news.raw.v1", stages=("prepare", "dedupe", "enrich"), from_ms=1_790_000_000_000,
     to_ms=1_790_036_000_000, warm_up_ms=0, begin={}, end={}, newsmill_version="0.1.0", rules_version="r",
+    records=0, warm_up_records=0, options={}, made_at="2026-09-21T00:00:00Z",
 )  # fmt: skip
 
 
@@ -100,17 +100,6 @@ def test_a_key_that_is_no_id(key: bytes | None) -> None:
 
 def test_a_key_that_is_an_id() -> None:
     assert article_key(ident(3).hex().encode()) == ident(3)
-
-
-# ---- names ------------------------------------------------------------------------------------------------------
-
-
-def test_replays_are_found_by_their_topics() -> None:
-    settings = load_settings(topic_prefix="t.")
-    mine = replay_settings(settings, "may").topic_prefix
-    others = ["t.news.raw.v1", "replay.no.news.raw.v1", "txreplay.a.news.raw.v1"]
-    topics = [f"{mine}news.replay.v1", f"{mine}news.enriched.v1", *others]
-    assert replay_names(settings, topics) == ["may"]
 
 
 # ---- promotions -------------------------------------------------------------------------------------------------

@@ -24,22 +24,31 @@ from newsmill.settings import Settings
 from newsmill.topics import STAGES, TOPICS
 
 __all__ = [
+    "FINISHED_KEY",
     "LAST_MS",
+    "PLAN_KEY",
     "ReplayPlan",
+    "create_manifest",
     "differences",
+    "encode_entry",
     "freeze",
     "list_replays",
     "manifest_topic",
     "parse_stages",
     "read_entries",
     "read_plan",
+    "replay_names",
     "replay_settings",
+    "require_plan",
     "source_topic",
     "write_entry",
 ]
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+PLAN_KEY: Final = "plan"
+FINISHED_KEY: Final = "finished"
+"""The entry that stands in the manifest when the last phase is over."""
 LAST_MS: Final = 9_999_999_999_999
 """Behind every record: ``--to latest`` means up to the end of the topic as it is when the plan is made."""
 # settings that change what the stages decide
@@ -226,14 +235,19 @@ async def create_manifest(settings: Settings, name: str) -> None:
             return
 
 
+def encode_entry(value: dict[str, Any]) -> bytes:
+    """The bytes of a manifest entry."""
+    return orjson.dumps(value)
+
+
 async def write_entry(settings: Settings, name: str, key: str, value: dict[str, Any]) -> None:
     """Write one entry of the manifest; the last one of a key counts."""
     async with kafka.producer(settings) as producer:
-        await producer.send_and_wait(manifest_topic(settings, name), orjson.dumps(value), key=key.encode(), partition=0)
+        await producer.send_and_wait(manifest_topic(settings, name), encode_entry(value), key=key.encode(), partition=0)
 
 
 async def read_entries(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
-    """All entries of a manifest; empty if there is no such replay."""
+    """All entries of a manifest, the youngest last; empty if there is no such replay."""
     topic = manifest_topic(settings, name)
     async with kafka.admin_client(settings) as admin:
         if topic not in await admin.list_topics():
@@ -242,13 +256,15 @@ async def read_entries(settings: Settings, name: str) -> dict[str, dict[str, Any
     async with kafka.consumer(settings) as client:
         async for _, records in kafka.read_range(client, [TopicPartition(topic, 0)]):
             for record in records:
-                entries[record.key.decode()] = orjson.loads(record.value)
+                entries.pop(record.key.decode(), None)
+                if record.value is not None:
+                    entries[record.key.decode()] = orjson.loads(record.value)
     return entries
 
 
 async def read_plan(settings: Settings, name: str) -> ReplayPlan | None:
     """The plan of a replay; None if there is none, `UnreadableFormat` if a newer newsmill made it."""
-    entry = (await read_entries(settings, name)).get("plan")
+    entry = (await read_entries(settings, name)).get(PLAN_KEY)
     if entry is None:
         return None
     if entry["format"] > _FORMAT:
@@ -256,12 +272,16 @@ async def read_plan(settings: Settings, name: str) -> ReplayPlan | None:
     return ReplayPlan.model_validate(entry)
 
 
+def replay_names(settings: Settings, topics: Iterable[str]) -> list[str]:
+    """The names of the replays that have a manifest among these topics, sorted."""
+    pattern = re.compile(re.escape(f"{settings.topic_prefix}replay.") + f"({_NAME.pattern})" + r"\.manifest\.v1")
+    return sorted(match[1] for topic in topics if (match := pattern.fullmatch(topic)))
+
+
 async def list_replays(settings: Settings) -> list[str]:
     """The names of all replays on this broker below this prefix, sorted."""
-    pattern = re.compile(re.escape(f"{settings.topic_prefix}replay.") + f"({_NAME.pattern})" + r"\.manifest\.v1")
     async with kafka.admin_client(settings) as admin:
-        names = await admin.list_topics()
-    return sorted(match[1] for name in names if (match := pattern.fullmatch(name)))
+        return replay_names(settings, await admin.list_topics())
 
 
 async def require_plan(settings: Settings, name: str) -> ReplayPlan:

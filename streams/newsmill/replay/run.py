@@ -22,11 +22,11 @@ from newsmill.errors import BrokerError, NewsmillError
 from newsmill.ledger import LedgerTail, StageLedger, read_ledger
 from newsmill.metrics import ReplayMetrics
 from newsmill.replay.draining import begin_groups_at, read_standing, settled_ends
-from newsmill.replay.plan import ReplayPlan, read_entries, replay_settings, write_entry
+from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, write_entry
 from newsmill.replay.sorting import sort_topic
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
-from newsmill.topics import TOPICS, Topic, replay_registry
+from newsmill.topics import TOPICS, replay_registry
 from newsmill.transport import Bounds
 from newsmill.worker import WorkerPlan, run_processes
 
@@ -95,84 +95,83 @@ class Replay:
         self.live = settings
         self.settings = replay_settings(settings, plan.name)
         self.plan = plan
-        self.themes = ThemeRules.from_rulebook(rulebook).themes
+        self.topics = replay_registry(ThemeRules.from_rulebook(rulebook).themes, self.settings)
         self.workers = workers
         self.rate = rate
         self.metrics = metrics
         self.metrics_port = metrics_port
         self._shares = dict.fromkeys(plan.stages, 0.0)
 
-    def topics(self, stages: tuple[str, ...] = ()) -> dict[str, Topic]:
-        """The replay's topics as these stages see them."""
-        return replay_registry(self.themes, self.settings, stages)
-
-    def name(self, topic: Topic) -> str:
+    def name(self, short: str) -> str:
         """The full name of one of the replay's topics."""
-        return self.settings.topic_prefix + topic.name
+        return self.settings.topic_prefix + self.topics[short].name
 
     async def run(self, progress: Progress, stopping: asyncio.Event) -> bool:
-        """All phases that are not over; False if ``stopping`` was set before the last one ended."""
+        """All phases that are not over; False if ``stopping`` was set before the last one ended.
+
+        The worker processes run all stages from the start: one whose input is not sorted yet has nothing to read.
+        """
         async with kafka.admin_client(self.settings) as admin:
-            await create_topics(admin, self.topics(), self.settings)
+            await create_topics(admin, self.topics, self.settings)
+        first = kafka.group_name(self.settings, self.plan.stages[0])
+        await begin_groups_at(self.settings, first, _places(self.plan.source_topic, self.plan.begin))
         over = await read_entries(self.live, self.plan.name)
-        phases = phases_of(self.plan.stages)
-        for number, phase in enumerate(phases, 1):
-            if f"phase {phase.name}" in over:
-                self._shares.update(dict.fromkeys(phase.stages, 1.0))
-                continue
-            progress.begin(phase, number, len(phases))
-            if phase.sort is not None:
-                await self._sort(phase.sort, progress)
-            elif not await self._work(phase, progress, stopping):
-                return False
-            await write_entry(self.live, self.plan.name, f"phase {phase.name}", {"over": True})
+        phases = [phase for phase in phases_of(self.plan.stages) if _mark(phase) not in over]
+        for phase in set(phases_of(self.plan.stages)) - set(phases):
+            self._shares.update(dict.fromkeys(phase.stages, 1.0))
+        if phases and not await self._work(phases, progress, stopping):
+            return False
+        if FINISHED_KEY not in over:
+            await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
         return True
 
-    async def _sort(self, short: str, progress: Progress) -> None:
-        topics = self.topics()
-        source, target = self.name(topics[f"{short}-unsorted"]), self.name(topics[short])
-        await settled_ends(self.settings, [source])
-        await sort_topic(
-            self.settings, short, source, target, topics[short].partitions,
-            lambda done, total: progress.advance(f"sort {short}", done, total),
-        )  # fmt: skip
-
-    # ---- stages -----------------------------------------------------------------------------------------------
-
-    async def _work(self, phase: Phase, progress: Progress, stopping: asyncio.Event) -> bool:
-        """Run worker processes until their stages have drained; False if told to stop before."""
-        if self.plan.stages[0] in phase.stages:
-            first = kafka.group_name(self.settings, self.plan.stages[0])
-            await begin_groups_at(self.settings, first, _places(self.plan.source_topic, self.plan.begin))
+    async def _work(self, phases: list[Phase], progress: Progress, stopping: asyncio.Event) -> bool:
+        """Run worker processes while phase after phase is gone through; False if told to stop before the end."""
         enough = asyncio.Event()
-        plan = WorkerPlan(phase.stages, self.workers, self.metrics_port, bounds=self._bounds(phase))
+        stages = tuple(stage for phase in phases for stage in phase.stages)
+        plan = WorkerPlan(stages, self.workers, self.metrics_port, bounds=self._bounds())
         work = asyncio.create_task(run_processes(self.settings, plan, enough))
-        watch = asyncio.create_task(self._until_drained(phase, progress))
+        steps = asyncio.create_task(self._run_phases(phases, progress))
         stop = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait({work, watch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, steps, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            ended = steps.done()
+            steps.cancel()
+            stop.cancel()
             enough.set()
             code = await work
-            stop.cancel()
-            drained = watch.done() and not watch.cancelled()
-            watch.cancel()
-        if drained:
-            watch.result()
+            await asyncio.wait({steps})
+        if ended:
+            steps.result()
             return True
         if stopping.is_set():
             return False
-        raise NewsmillError(
-            f"replay {self.plan.name}: its worker ended (exit code {code}) before {phase.name} was done"
-        )
+        raise NewsmillError(f"replay {self.plan.name}: its worker ended (exit code {code}) before all was done")
 
-    def _bounds(self, phase: Phase) -> Bounds:
+    async def _run_phases(self, phases: list[Phase], progress: Progress) -> None:
+        for number, phase in enumerate(phases, 1):
+            progress.begin(phase, number, len(phases))
+            if phase.sort is not None:
+                await self._sort(phase.sort, progress)
+            else:
+                await self._until_drained(phase, progress)
+            await write_entry(self.live, self.plan.name, _mark(phase), {"over": True})
+
+    async def _sort(self, short: str, progress: Progress) -> None:
+        source, target = self.name(f"{short}-unsorted"), self.name(short)
+        await settled_ends(self.settings, [source])
+        await sort_topic(
+            self.settings, short, source, target, self.topics[short].partitions,
+            lambda done, total: progress.advance(f"sort {short}", done, total),
+        )  # fmt: skip
+
+    def _bounds(self) -> Bounds:
         plan = self.plan
         rates = {}
         if self.rate is not None:
-            topics = self.topics()
-            for stage in phase.stages:
-                inputs = len(plan.end) if stage == plan.stages[0] else topics[_SOURCES[stage]].partitions
+            for stage in plan.stages:
+                inputs = len(plan.end) if stage == plan.stages[0] else self.topics[_SOURCES[stage]].partitions
                 rates[stage] = self.rate / min(self.workers, inputs)
         return Bounds(
             run=plan.name,
@@ -228,8 +227,13 @@ class Replay:
         plan = self.plan
         if stage == plan.stages[0]:
             return _places(plan.source_topic, plan.begin), _places(plan.source_topic, plan.end)
-        end = await settled_ends(self.settings, [self.name(self.topics()[_SOURCES[stage]])])
+        end = await settled_ends(self.settings, [self.name(_SOURCES[stage])])
         return dict.fromkeys(end, 0), end
+
+
+def _mark(phase: Phase) -> str:
+    """The manifest's key for a phase that is over."""
+    return f"phase {phase.name}"
 
 
 def _places(topic: str, offsets: Mapping[int, int]) -> dict[TopicPartition, int]:

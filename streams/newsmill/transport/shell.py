@@ -12,7 +12,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ from newsmill.events import Outcome
 from newsmill.marker import Marker
 from newsmill.metrics import Metrics
 from newsmill.settings import Settings
-from newsmill.topics import Topic
+from newsmill.topics import Topic, unsorted_short
 from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
 from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, read_state_offset, state_offset
@@ -96,7 +96,7 @@ class StageShell:
     stage: Stage
     settings: Settings
     context: Context
-    topics: Mapping[str, Topic]
+    topics: dict[str, Topic]
     metrics: Metrics
     marker: Marker
     fail_process: Callable[[BaseException], NoReturn]
@@ -116,7 +116,10 @@ class StageShell:
             source = replace(source, name=first.topic)
         self.group = kafka.group_name(self.settings, self.stage.name)
         self._first = first
-        self._envelopes = Envelopes(self.stage.name, source, self.topics, self.settings, self.context.newsmill_version)
+        written = self.topics
+        if self.bounds is not None:  # what goes to an ordered stage is sorted first
+            written = self.topics | {short: self.topics[unsorted_short(short)] for short in self.stage.sinks}
+        self._envelopes = Envelopes(self.stage.name, source, written, self.settings, self.context.newsmill_version)
         self.sources = tuple(self._envelopes.names[short] for short in self.stage.sources)
         if first is not None:
             self.sources = (first.topic,)
@@ -243,6 +246,11 @@ class StageShell:
         self.fail(self._out_of_range(str(error)))
 
     def _out_of_range(self, what: str) -> StateMismatch:
+        if self._first is not None:
+            return StateMismatch(
+                f"{self.stage.name}: records of the replay's range are gone ({what}): they expired meanwhile; "
+                f"`newsmill replay drop {self._first.run}`, then replay what is left"
+            )
         return StateMismatch(
             f"{self.stage.name}: the committed offset is outside the log ({what}): records expired unread, or the "
             f"topic was made anew; `newsmill reset {self.stage.name}` begins again at what there is"

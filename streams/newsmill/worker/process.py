@@ -52,8 +52,6 @@ log = logging.getLogger("newsmill.worker")
 _working = False
 
 _STOP_SECONDS = 8.0
-# a replay takes the processor time that live leaves
-_REPLAY_NICENESS = 5
 # a first start tells soon that there is no broker; one that had a broker waits for it to come back
 _BROKER_SECONDS, _BROKER_SECONDS_AGAIN = 10.0, 60.0
 
@@ -132,7 +130,7 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     bounds = plan.bounds
     topics = registry(themes, settings)
     if bounds is not None:
-        topics |= replay_registry(themes, settings, plan.stages)
+        topics |= replay_registry(themes, settings)
     groups = {name.casefold(): group for group, names in settings.metrics_source_groups.items() for name in names}
     metrics = Metrics("live" if bounds is None else "replay", themes, groups)
     metrics.expect(stage.name for stage in stages)
@@ -200,8 +198,6 @@ def main() -> NoReturn:
         raw += byte
     plan = ProcessPlan.model_validate(orjson.loads(raw))
     settings = Settings(**plan.settings)
-    if plan.bounds is not None:
-        os.nice(_REPLAY_NICENESS)
     configure_logs(settings, f"worker-{plan.index}")
     _watch_parent()
     asyncio.run(_run_and_exit(plan, settings))

@@ -16,7 +16,7 @@ from newsmill.cli.replay.times import written_moment
 from newsmill.cli.screen import show
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_ledger
-from newsmill.replay.plan import ReplayPlan, list_replays, read_entries, replay_settings
+from newsmill.replay.plan import PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
 from newsmill.replay.run import phases_of
 from newsmill.settings import Settings
 from newsmill.topics import TOPICS
@@ -47,9 +47,9 @@ class ReplayStatus:
 async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
     """How a replay stands; None if there is no plan of it."""
     entries = await read_entries(settings, name)
-    if "plan" not in entries:
+    if PLAN_KEY not in entries:
         return None
-    plan = ReplayPlan.model_validate(entries["plan"])
+    plan = ReplayPlan.model_validate(entries[PLAN_KEY])
     own = replay_settings(settings, name)
     phases = phases_of(plan.stages)
     left = [phase for phase in phases if f"phase {phase.name}" not in entries]
