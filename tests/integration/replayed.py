@@ -92,13 +92,14 @@ class Replayed:
             await write_entry(self.mill.settings, self.plan.name, FINISHED_KEY, {"at": format_utc(TO)})
 
     def live(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.mill.settings, events))
+        asyncio.run(write(self.mill, self.mill.settings, events))
 
     def replay(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.settings, events))
+        asyncio.run(write(self.mill, self.settings, events))
 
 
-async def _write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+async def write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+    """Events, and prepared records, to their topics below the prefix of these settings."""
     async with kafka.producer(settings) as producer:
         sent = []
         for event in events:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from bench.articles import with_copies
 from harness import Mill, Read
-from replayed import FROM, HOUR, NAME, TO, Replayed, commit_group, copy, enriched, ident, prepared, theme
+from replayed import FROM, HOUR, NAME, TO, Replayed, commit_group, copy, enriched, ident, prepared, theme, write
 
 from newsmill.cli import main
 from newsmill.cli.replay.judgement import count_judgements
@@ -383,6 +383,17 @@ def test_a_replay_of_the_same_is_the_same(mill: Mill, newsmill: Command) -> None
     assert set(found) <= {"same", "other_original"}  # live reads its four partitions as they come
     assert sum(found.values()) == len({article["url"] for article in with_copies(120, 5)})
     assert "same" in newsmill("replay", "status").out
+
+    # enrich alone, over what live's dedupe wrote, after something was lost in live
+    lost = mill.read("enriched")[7].json | {"keywords": [], "summary": []}
+    asyncio.run(write(mill, mill.settings, [lost]))
+    assert newsmill("replay", "run", "quick", *span, "--stages", "enrich").code == 0
+    summary, line = newsmill("replay", "diff", "quick", "--json").lines
+    assert (summary["changed"], summary["same"]) == (1, len({record.key for record in mill.read("enriched")}) - 1)
+    assert (line["id"], set(line["fields"])) == (lost["id"], {"keywords", "summary"})
+    taken = newsmill("replay", "promote", "quick", "--yes")
+    assert "live judged them: 1 revision, 0 original, 0 duplicate, 0 stale" in taken.out
+    assert newsmill("replay", "diff", "quick", "--json").lines[0]["changed"] == 0
 
     archive = mill.folder / "archive.jsonl"
     old = with_copies(60, 6)
