@@ -17,7 +17,7 @@ from newsmill.core.folding import fold
 from newsmill.core.prepare import PREPARE_VERSION
 from newsmill.core.times import format_utc
 from newsmill.events import Article, Prepared
-from newsmill.replay.plan import ReplayPlan, create_manifest, replay_settings, write_entry
+from newsmill.replay.plan import FINISHED_KEY, PLAN_KEY, ReplayPlan, create_manifest, replay_settings, write_entry
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
 
@@ -87,18 +87,19 @@ class Replayed:
         async with kafka.admin_client(self.mill.settings) as admin:
             await create_topics(admin, self.mill.topics, self.settings)
         await create_manifest(self.mill.settings, self.plan.name)
-        await write_entry(self.mill.settings, self.plan.name, "plan", self.plan.model_dump(mode="json"))
+        await write_entry(self.mill.settings, self.plan.name, PLAN_KEY, self.plan.model_dump(mode="json"))
         if finished:
-            await write_entry(self.mill.settings, self.plan.name, "finished", {"at": format_utc(TO)})
+            await write_entry(self.mill.settings, self.plan.name, FINISHED_KEY, {"at": format_utc(TO)})
 
     def live(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.mill.settings, events))
+        asyncio.run(write(self.mill, self.mill.settings, events))
 
     def replay(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.settings, events))
+        asyncio.run(write(self.mill, self.settings, events))
 
 
-async def _write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+async def write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+    """Events, and prepared records, to their topics below the prefix of these settings."""
     async with kafka.producer(settings) as producer:
         sent = []
         for event in events:
