@@ -17,10 +17,9 @@ from newsmill.core.folding import fold
 from newsmill.core.prepare import PREPARE_VERSION
 from newsmill.core.times import format_utc
 from newsmill.events import Article, Prepared
-from newsmill.replay.plan import ReplayPlan, manifest_topic, replay_settings, write_entry
+from newsmill.replay.plan import FINISHED_KEY, PLAN_KEY, ReplayPlan, create_manifest, replay_settings, write_entry
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
-from newsmill.topics import Topic
 
 FROM, HOUR = 1_790_000_000_000, 3_600_000
 TO = FROM + 10 * HOUR
@@ -79,7 +78,7 @@ class Replayed:
         fields = {
             "name": name, "source_topic": mill.name("raw"), "stages": ("prepare", "dedupe", "enrich"),
             "from_ms": FROM, "to_ms": TO, "warm_up_ms": 0, "begin": {0: 0}, "end": {0: 0}, "newsmill_version": "0.1.0",
-            "rules_version": "r-again",
+            "rules_version": "r-again", "records": 0, "warm_up_records": 0, "options": {}, "made_at": format_utc(TO),
         }  # fmt: skip
         self.plan = ReplayPlan(**(fields | plan))
         asyncio.run(self._create(finished))
@@ -87,21 +86,20 @@ class Replayed:
     async def _create(self, finished: bool) -> None:
         async with kafka.admin_client(self.mill.settings) as admin:
             await create_topics(admin, self.mill.topics, self.settings)
-            manifest = Topic("manifest", "news.replay.v1", "entry", (), "the manifest", "compact", -1, 1, internal=True)
-            assert self.settings.topic_prefix + manifest.name == manifest_topic(self.mill.settings, self.plan.name)
-            await create_topics(admin, {"manifest": manifest}, self.settings)
-        await write_entry(self.mill.settings, self.plan.name, "plan", self.plan.model_dump(mode="json"))
+        await create_manifest(self.mill.settings, self.plan.name)
+        await write_entry(self.mill.settings, self.plan.name, PLAN_KEY, self.plan.model_dump(mode="json"))
         if finished:
-            await write_entry(self.mill.settings, self.plan.name, "finished", {"at": format_utc(TO)})
+            await write_entry(self.mill.settings, self.plan.name, FINISHED_KEY, {"at": format_utc(TO)})
 
     def live(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.mill.settings, events))
+        asyncio.run(write(self.mill, self.mill.settings, events))
 
     def replay(self, *events: dict[str, Any]) -> None:
-        asyncio.run(_write(self.mill, self.settings, events))
+        asyncio.run(write(self.mill, self.settings, events))
 
 
-async def _write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+async def write(mill: Mill, settings: Settings, events: Iterable[dict[str, Any]]) -> None:
+    """Events, and prepared records, to their topics below the prefix of these settings."""
     async with kafka.producer(settings) as producer:
         sent = []
         for event in events:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from bench.articles import with_copies
 from harness import Mill, Read
-from replayed import FROM, HOUR, NAME, TO, Replayed, commit_group, copy, enriched, ident, prepared, theme
+from replayed import FROM, HOUR, NAME, TO, Replayed, commit_group, copy, enriched, ident, prepared, theme, write
 
 from newsmill.cli import main
 from newsmill.cli.replay.judgement import count_judgements
@@ -168,7 +169,7 @@ def test_live_owes_an_archive_nothing(mill: Mill, newsmill: Command) -> None:
 def test_what_cannot_be_compared_is_one_line(mill: Mill, newsmill: Command) -> None:
     none = newsmill("replay", "diff", "nobody")
     assert (none.code, none.err.count("\n")) == (1, 1)
-    assert "there is no replay nobody: there is none" in none.err
+    assert "no replay is named nobody; there is none" in none.err
     Replayed(mill, "half", finished=False)
     Replayed(mill, "stages", stages=("prepare", "dedupe"))
     assert "there are half, stages" in newsmill("replay", "diff", "nobody").err
@@ -312,6 +313,9 @@ def test_killed_in_the_midst_each_is_written_once(mill: Mill, newsmill: Command)
 # ---- with live at work --------------------------------------------------------------------------------------------
 
 
+UNIQUE = ("original", "update", "revision")
+
+
 def raw_article(number: int) -> tuple[bytes, bytes]:
     rng = random.Random(number)
     words = " ".join("".join(rng.choices("abcdefghij", k=4)) for _ in range(90))
@@ -363,6 +367,52 @@ def test_live_takes_each_promotion_once(mill: Mill, newsmill: Command) -> None:
     late = newsmill("replay", "promote", NAME, "--yes")
     assert "live judged them: 0 revision, 1 original, 1 duplicate, 0 stale" in late.out
     assert newsmill("replay", "diff", NAME, "--json").lines[0]["other_original"] == 1
+
+
+def test_a_replay_of_the_same_is_the_same(mill: Mill, newsmill: Command) -> None:
+    """A real replay of what live read differs in nothing; one of an archive is new to live, until it is promoted."""
+    raw = [(article["url"].encode(), json.dumps(article).encode()) for article in with_copies(120, 5)]
+    mill.newsmill("worker", "--metrics-port", "0")
+    mill.publish("raw", raw)
+    mill.wait_processed("dedupe", len(raw), 120)
+    mill.wait_processed("enrich", sum(count for what, count in mill.processed("dedupe").items() if what in UNIQUE))
+    span = ("--from", "earliest", "--to", "latest", "--metrics-port", "0")
+    assert newsmill("replay", "run", "same", *span).code == 0
+    summary = newsmill("replay", "diff", "same", "--json").lines[0]
+    found = {kind: count for kind, count in summary.items() if kind in EXPECTED and count}
+    assert set(found) <= {"same", "other_original"}  # live reads its four partitions as they come
+    assert sum(found.values()) == len({article["url"] for article in with_copies(120, 5)})
+    assert "same" in newsmill("replay", "status").out
+
+    # enrich alone, over what live's dedupe wrote, after something was lost in live
+    lost = mill.read("enriched")[7].json | {"keywords": [], "summary": []}
+    asyncio.run(write(mill, mill.settings, [lost]))
+    assert newsmill("replay", "run", "quick", *span, "--stages", "enrich").code == 0
+    summary, line = newsmill("replay", "diff", "quick", "--json").lines
+    assert (summary["changed"], summary["same"]) == (1, len({record.key for record in mill.read("enriched")}) - 1)
+    assert (line["id"], set(line["fields"])) == (lost["id"], {"keywords", "summary"})
+    taken = newsmill("replay", "promote", "quick", "--yes")
+    assert "live judged them: 1 revision, 0 original, 0 duplicate, 0 stale" in taken.out
+    assert newsmill("replay", "diff", "quick", "--json").lines[0]["changed"] == 0
+
+    archive = mill.folder / "archive.jsonl"
+    old = with_copies(60, 6)
+    lines = [
+        article | {"fetched_at": f"2026-01-05T00:{n % 60:02d}:00Z", "url": article["url"].replace("://", "://old.")}
+        for n, article in enumerate(old)
+    ]
+    archive.write_text("\n".join(map(json.dumps, lines)))
+    assert newsmill("ingest", str(archive), "--archive", "old").code == 0
+    topic = mill.settings.topic_prefix + "news.archive.old.v1"
+    assert newsmill("replay", "run", "old", *span, "--topic", topic).code == 0
+    summary = newsmill("replay", "diff", "old", "--json").lines[0]
+    assert {kind for kind, count in summary.items() if kind in EXPECTED and count} == {"missing"}
+    taken = newsmill("replay", "promote", "old", "--yes")
+    assert f"{summary['missing']} articles written" in taken.out
+    assert "0 revision" in taken.out
+    assert "0 stale" in taken.out
+    now = newsmill("replay", "diff", "old", "--json").lines[0]
+    assert (now["same"], now["missing"], now["changed"]) == (summary["missing"], 0, 0)
 
 
 def text_of(number: int) -> str:

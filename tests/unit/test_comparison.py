@@ -117,7 +117,8 @@ def test_a_date_that_is_the_records_time_is_no_content() -> None:
     (None, copy(run="again"), Kind.MISSING),
     (enriched(), None, Kind.EXTRA),
     (copy(), None, Kind.EXTRA),
-    (enriched(T0 + 1, 8), enriched(run="again"), Kind.NEWER),
+    (enriched(T0 + 1, 8), enriched(run="again", title="새 제목"), Kind.NEWER),
+    (enriched(T0 + 1, 8), enriched(run="again"), Kind.SAME),
     (copy(T0 + 1, 8), enriched(run="again"), Kind.NEWER),
     (enriched(T0 + 1, 8), copy(run="again"), Kind.NEWER),
     # live's version of the same raw record may be higher: two revisions within a millisecond, or a promotion
@@ -128,6 +129,15 @@ def test_a_date_that_is_the_records_time_is_no_content() -> None:
 ])  # fmt: skip
 def test_kinds(live: dict[str, Any] | None, replay: dict[str, Any] | None, expected: Kind | None) -> None:
     assert kind(live, replay) is expected
+
+
+def test_versions_of_a_replay_of_dedupes_own_output_are_lives() -> None:
+    """What was promoted meanwhile has the same raw record and a higher version: an older text must not replace it."""
+    live, replay = verdict(enriched(title="올려진 제목", version=T0 + 1)), verdict(enriched())
+    assert compare_verdicts(live, replay) is Kind.CHANGED
+    assert compare_verdicts(live, replay, by_version=True) is Kind.NEWER
+    # its own promotion raised the version too
+    assert compare_verdicts(verdict(enriched(version=T0 + 1)), replay, by_version=True) is Kind.SAME
 
 
 def test_only_what_was_to_be_replayed_is_extra() -> None:

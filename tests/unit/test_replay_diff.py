@@ -21,15 +21,15 @@ from newsmill.errors import UnreadableFormat
 from newsmill.events import EnrichedArticle, Prepared
 from newsmill.replay.compare import Comparison, Moves, article_key
 from newsmill.replay.event_store import EventStore
-from newsmill.replay.plan import ReplayPlan, replay_names, replay_settings
+from newsmill.replay.plan import ReplayPlan
 from newsmill.replay.promotion import choose, promotion_of
 from newsmill.replay.verdict_table import Seen, VerdictTable
-from newsmill.settings import load_settings
 
 FIELDS = bytes(range(len(CONTENT_FIELDS) * DIGEST_BYTES))
 PLAN = ReplayPlan(
     name="again", source_topic="news.raw.v1", stages=("prepare", "dedupe", "enrich"), from_ms=1_790_000_000_000,
     to_ms=1_790_036_000_000, warm_up_ms=0, begin={}, end={}, newsmill_version="0.1.0", rules_version="r",
+    records=0, warm_up_records=0, options={}, made_at="2026-09-21T00:00:00Z",
 )  # fmt: skip
 
 
@@ -102,17 +102,6 @@ def test_a_key_that_is_an_id() -> None:
     assert article_key(ident(3).hex().encode()) == ident(3)
 
 
-# ---- names ------------------------------------------------------------------------------------------------------
-
-
-def test_replays_are_found_by_their_topics() -> None:
-    settings = load_settings(topic_prefix="t.")
-    mine = replay_settings(settings, "may").topic_prefix
-    others = ["t.news.raw.v1", "replay.no.news.raw.v1", "txreplay.a.news.raw.v1"]
-    topics = [f"{mine}news.replay.v1", f"{mine}news.enriched.v1", *others]
-    assert replay_names(settings, topics) == ["may"]
-
-
 # ---- promotions -------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +124,7 @@ def enriched(**fields: Any) -> EnrichedArticle:
 def test_a_promotion_says_what_it_replaces() -> None:
     event = enriched()
     live = enriched(version=9, content_hash="b" * 32, title="옛 제목")
-    made = promotion_of(event.model_dump_json().encode(), live.model_dump_json().encode())
+    made = promotion_of(event.model_dump_json().encode(), live.model_dump_json().encode(), "again")
     again = Prepared.model_validate_json(made.model_dump_json())
     assert again == made
     assert made.promotion is not None
@@ -146,7 +135,9 @@ def test_a_promotion_says_what_it_replaces() -> None:
     assert (made.article.verdict, made.article.updates, made.article.provenance.run) == (None, None, "again")
     assert not isinstance(made.article, EnrichedArticle)
     assert unpack(made.sketch).words > 0
-    new = promotion_of(event.model_dump_json().encode(), None)
+    of_live = event.model_copy(update={"provenance": event.provenance.model_copy(update={"run": "live"})})
+    assert promotion_of(of_live.model_dump_json().encode(), None, "again").article.provenance.run == "again"
+    new = promotion_of(event.model_dump_json().encode(), None, "again")
     assert new.promotion is not None
     assert (new.promotion.replaces, new.promotion.replaces_hash) == (None, None)
 
@@ -187,7 +178,7 @@ def test_version_of_an_id_in_the_state_of_dedupe() -> None:
 
 def test_a_sketch_in_the_state_is_about_no_id() -> None:
     entry = Entry(1, ident(1), ident(1), 1, 0, 5, 0, 0, 0, 0, unpack(promotion_of(
-        enriched().model_dump_json().encode(), None).sketch).hashes)  # fmt: skip
+        enriched().model_dump_json().encode(), None, "again").sketch).hashes)  # fmt: skip
     change = entry_change(entry)
     assert read_version(change.key, change.value or b"") is None
 

@@ -119,21 +119,28 @@ def origin_of(provenance: Event) -> int:
     return int(xxhash.xxh3_64_intdigest(place.encode()))
 
 
-def compare_verdicts(live: Verdict | None, replay: Verdict | None, *, expected: bool = True) -> Kind | None:
+def compare_verdicts(
+    live: Verdict | None, replay: Verdict | None, *, expected: bool = True, by_version: bool = False
+) -> Kind | None:
     """How the two stand to each other; None where there is nothing to compare.
 
     ``expected`` says whether the replay should have said something of an article that only live has: its raw record
-    is among those that were replayed, and the stages that ran could have led to such an event.
+    is among those that were replayed, and the stages that ran could have led to such an event. ``by_version`` is for a
+    replay of what live's dedupe wrote: its versions are live's own, so a higher one in live is a later text or a
+    promotion. Otherwise live is later if its raw record is.
     """
     if replay is None:
         return Kind.EXTRA if live is not None and expected else None
     if live is None:
         return Kind.MISSING
+    if (live.enriched, live.link, live.fields) == (replay.enriched, replay.link, replay.fields):
+        return Kind.SAME
+    if by_version and live.version > replay.version:
+        return Kind.NEWER
     if live.origin != replay.origin and live.time_ms > replay.time_ms:
         return Kind.NEWER
-    if live.enriched and replay.enriched and live.fields != replay.fields:
-        return Kind.CHANGED
-    return Kind.SAME if (live.enriched, live.link) == (replay.enriched, replay.link) else Kind.OTHER_ORIGINAL
+    both = live.enriched and replay.enriched
+    return Kind.CHANGED if both and live.fields != replay.fields else Kind.OTHER_ORIGINAL
 
 
 def changed_fields(live: Verdict, replay: Verdict) -> tuple[str, ...]:

@@ -94,7 +94,10 @@ class Enrich:
     def __call__(self, record: Record, state: None = None) -> Result:
         """One article of ``news.unique`` → its outputs. Raises `Refused` if the value is no `Article`."""
         article = _read(record)
-        promoted = self.context.run == LIVE != article.provenance.run
+        run = self.context.run
+        promoted = run == LIVE != article.provenance.run
+        if run not in (LIVE, article.provenance.run):  # a replay that begins here: it reads what live prepared
+            article = article.model_copy(update={"provenance": article.provenance.model_copy(update={"run": run})})
         if promoted and (enrichment := _read_enrichment(record)) is not None:
             found, rules_version = self._passed_on(article, enrichment), article.provenance.rules_version
         else:

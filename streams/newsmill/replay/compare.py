@@ -140,7 +140,8 @@ def _tally(plan: ReplayPlan, live: VerdictTable, replay: VerdictTable) -> Compar
     left: Counter[str] = Counter()
     ids: dict[Kind, list[bytes]] = {kind: [] for kind in Kind if kind is not Kind.SAME}
     for ident, ours, new in _pairs(live, replay):
-        kind = compare_verdicts(ours, new, expected=ours is not None and _replayed(plan, ours))
+        expected = ours is not None and _replayed(plan, ours)
+        kind = compare_verdicts(ours, new, expected=expected, by_version=plan.stages[0] == "enrich")
         if kind is None:
             continue
         kinds[kind] += 1

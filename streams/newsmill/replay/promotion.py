@@ -76,11 +76,15 @@ async def check_target(settings: Settings, comparison: Comparison, ids: Iterable
         )
 
 
-def promotion_of(event: bytes, live: bytes | None) -> Prepared:
-    """The promotion of a replay's enriched event; ``live`` is the event of live that it replaces, None if none."""
+def promotion_of(event: bytes, live: bytes | None, run: str) -> Prepared:
+    """The promotion of an enriched event of the replay ``run``; ``live`` is live's event that it replaces, if any.
+
+    An article that a replay took from live's own dedupe says that it is of live: here it gets the replay's name.
+    """
     found = EnrichedArticle.model_validate_json(event)
     article = Article.model_construct(
-        **{name: getattr(found, name) for name in Article.model_fields} | {"verdict": None, "updates": None}
+        **{name: getattr(found, name) for name in Article.model_fields}
+        | {"verdict": None, "updates": None, "provenance": found.provenance.model_copy(update={"run": run})}
     )
     replaced = EnrichedArticle.model_validate_json(live) if live is not None else None
     return Prepared(
@@ -167,7 +171,7 @@ def _ready(ident: bytes, comparison: Comparison, events: EventStore, lives: Even
         return Ready(ident, kind, None, None, "its record in the replay's topics is gone: run the replay again")
     if ours is not None and live is None:
         return Ready(ident, kind, None, None, "live has a later version since a moment ago: compare again")
-    prepared = promotion_of(event, live) if theirs.enriched else _promotion_of_copy(event)
+    prepared = promotion_of(event, live, comparison.plan.name) if theirs.enriched else _promotion_of_copy(event)
     value = prepared.__pydantic_serializer__.to_json(prepared)
     article = prepared.article
     name = f"{article.id}-{article.version}-{xxhash.xxh3_64_hexdigest(value)}"

@@ -7,13 +7,11 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 
-from newsmill import kafka
-from newsmill.errors import NewsmillError, TopicError
-from newsmill.replay.plan import ReplayPlan, read_plan, replay_names
+from newsmill.errors import TopicError
 from newsmill.settings import Settings
 from newsmill.topics import TOPICS
 
-__all__ = ["find_partitions", "full_name", "require_plan"]
+__all__ = ["find_partitions", "full_name"]
 
 
 def full_name(settings: Settings, short: str) -> str:
@@ -30,14 +28,3 @@ async def find_partitions(admin: Any, settings: Settings, shorts: Iterable[str])
         raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
     found = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics(sorted(names.values()))}
     return {short: [TopicPartition(name, number) for number in range(found[name])] for short, name in names.items()}
-
-
-async def require_plan(settings: Settings, name: str) -> ReplayPlan:
-    """The plan of a replay that exists; `NewsmillError` names those that do."""
-    plan = await read_plan(settings, name)
-    if plan is not None:
-        return plan
-    async with kafka.admin_client(settings) as admin:
-        names = replay_names(settings, await admin.list_topics())
-    others = f"there are {', '.join(names)}" if names else "there is none; `newsmill replay run` makes one"
-    raise NewsmillError(f"there is no replay {name}: {others}")

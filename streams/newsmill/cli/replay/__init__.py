@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from newsmill.cli.replay import drop, run, status
+from newsmill.cli.replay import diff, drop, promote, run, status
 
 __all__ = ["app"]
 
@@ -15,4 +15,6 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("status")(status.run)
+app.command("diff")(diff.run)
+app.command("promote")(promote.run)
 app.command("drop")(drop.run)

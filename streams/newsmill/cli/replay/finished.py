@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from newsmill import kafka
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_counts
-from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings
-from newsmill.replay.topics import require_plan
+from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, require_plan
+from newsmill.replay.topics import full_name
 from newsmill.settings import Settings
 
 __all__ = ["finished_plan"]
@@ -16,7 +17,10 @@ async def finished_plan(settings: Settings, name: str, unfinished: bool = False)
     plan = await require_plan(settings, name)
     if unfinished or FINISHED_KEY in await read_entries(settings, name):
         return plan
-    counts = await read_counts(replay_settings(settings, name))
+    theirs = replay_settings(settings, name)
+    async with kafka.admin_client(theirs) as admin:  # a replay that has only just begun has no topics yet
+        begun = full_name(theirs, "ledger") in await admin.list_topics()
+    counts = await read_counts(theirs) if begun else {}
     done = ", ".join(f"{stage} {sum(counts.get(stage, {}).values()):,}" for stage in plan.stages)
     raise NewsmillError(
         f"replay {name} has not finished (records so far: {done}), so what it lacks would count as different; "
