@@ -171,11 +171,12 @@ def _pairs(live: VerdictTable, replay: VerdictTable) -> Iterator[tuple[bytes, Ve
 def _replayed(plan: ReplayPlan, verdict: Verdict) -> bool:
     """Whether the replay should have had an event of this article: live made its own from a record of the range.
 
-    An archive is not what live read, and copies are found by dedupe alone.
+    An archive is not what live read, copies are found by dedupe alone, and what live made of later records is no
+    concern of the replay.
     """
     if ".news.archive." in f".{plan.source_topic}" or not (verdict.enriched or "dedupe" in plan.stages):
         return False
-    return plan.from_ms <= verdict.time_ms < plan.to_ms
+    return plan.from_ms <= verdict.time_ms < plan.closed_ms
 
 
 async def read_verdicts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -90,6 +91,11 @@ class ReplayPlan(BaseModel):
         """The Kafka time of the first record that is read."""
         return max(0, self.from_ms - self.warm_up_ms)
 
+    @property
+    def closed_ms(self) -> int:
+        """No record with this Kafka time or a later one is in the range: ``to_ms``, or when the plan was made."""
+        return min(self.to_ms, int(datetime.fromisoformat(self.made_at).timestamp() * 1000))
+
 
 def replay_settings(settings: Settings, name: str) -> Settings:
     """Settings whose topics, groups and transactional ids are the replay's; `ConfigError` for an impossible name."""
@@ -148,6 +154,7 @@ async def freeze(
         (entry,) = await admin.describe_topics([topic])
     partitions = [TopicPartition(topic, part["partition"]) for part in entry["partitions"]]
     since = max(0, from_ms - warm_up_ms)
+    made_at = format_utc(time.time_ns() // 1_000_000)  # before the ends are asked for
     async with kafka.consumer(settings) as client:
         end = await kafka.end_offsets(client, partitions)
         begin = await client.beginning_offsets(partitions)
@@ -170,7 +177,7 @@ async def freeze(
         newsmill_version=__version__,
         rules_version=rulebook.version,
         options=_options(settings),
-        made_at=format_utc(time.time_ns() // 1_000_000),
+        made_at=made_at,
     )
 
 
