@@ -19,7 +19,6 @@ __all__ = ["article_lines", "choose_body", "heading"]
 
 MIN_PARAGRAPH = 25  # characters of a <p> that counts as prose
 MIN_OWN_TEXT = 60  # characters of direct text of a <div> that counts as prose (bodies broken by <br>)
-MIN_KNOWN_BODY = 400  # characters below which a well-known body id or class proves nothing
 ANCESTORS = 7  # how far up the points of a paragraph reach
 OWN_TEXT_TAGS = frozenset({"html", "div", "td", "section", "article", "pre", "li", "span"})
 SENTENCE_END = "다."  # ends most sentences of Korean news
@@ -62,7 +61,7 @@ def choose_body(dom: Dom, rules: ChromeRules) -> list[int]:
     known, known_size = -1, 0
     for row in dom.body_rows:
         size = dom.characters(row)
-        if size > MIN_KNOWN_BODY and size > 1.3 * known_size and not _outside(dom, dom.parents[row], scores, rules):
+        if size > 1.3 * known_size and not _outside(dom, dom.parents[row], scores, rules):
             known, known_size = row, size
     if known >= 0:
         return _parts(dom, _climb(dom, known, scores, chosen_by_score=False), scores)
