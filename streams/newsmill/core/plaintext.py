@@ -244,11 +244,9 @@ def _in_context(lines: Sequence[str], kinds: Sequence[str], points: Sequence[flo
         if score == MEDIUM_POINTS:
             if not _CJK.search(line):
                 chosen[i] = ITEM_POINTS
-        elif score == SENTENCE_POINTS:
-            chosen[i] = ITEM_SENTENCE_POINTS
         elif line.count(" ") >= MIN_ITEM_WORDS - 1:
             last = line.rstrip(_CLOSING)[-1:]
-            if last in _STOPS and not line.endswith("..."):
+            if last in _STOPS and not line.endswith("..."):  # a Korean headline ends like a sentence, without the stop
                 chosen[i] = ITEM_SENTENCE_POINTS if _weight(line) >= MIN_ITEM_SENTENCE else SHORT_ITEM_POINTS
             elif last in ":：":
                 chosen[i] = SHORT_ITEM_POINTS
