@@ -36,6 +36,9 @@ MIN_ITEM_SENTENCE = 30  # weighted characters of a short sentence that counts as
 ITEM_SENTENCE_POINTS = 0.3
 ITEM_POINTS = 0.3
 SHORT_ITEM_POINTS = -0.2
+MIN_STRETCH = 8.0  # points of a further stretch of the article
+MAX_GAP = 20.0  # points lost on the lines before it
+MAX_MARKS_IN_GAP = 2
 MAX_TEASER = 250  # characters of the teaser of another article; Korean scripts and digests set paragraphs alone, too
 LONE_PROSE = 0.5  # share of its points that prose alone between short lines keeps
 MIN_DECK = 28  # weighted characters of a deck line (sub-headline) above the first paragraph
@@ -54,7 +57,7 @@ MAX_COMMENTS_HEADING = 120  # characters
 MAX_COMMENT_LINE = 80
 MAX_AFTER_RELATED = 0.1  # the same for a label of links, which digests repeat after each item
 MAX_AFTER_END_IN_BODY = 0.15  # the same within an element that was chosen as the article
-MAX_AFTER_END = 0.3  # an end marker counts only if no more of the prose than this follows it
+MAX_AFTER_END = 0.2  # an end marker counts only if no more of the prose than this follows it
 
 _CJK = re.compile("[가-힣ぁ-ヿ一-鿿]")
 _SENTENCE_ENDS = frozenset(".!?。…다요죠음함")
@@ -198,6 +201,7 @@ def end_of_article(
     prose = sum([len(line) for line, score in zip(lines, points, strict=True) if score > 0])
     passed = stretch = longest = 0
     total = 0.0
+    known: dict[str, bool] = {}
     for i, kind in enumerate(kinds):
         total += points[i]
         if total <= 0:
@@ -215,7 +219,9 @@ def end_of_article(
                     kind == LineKind.COMMENTS
                     and (
                         longest > MIN_BEFORE_COMMENTS * prose
-                        or (longest > MIN_BEFORE_LISTED_COMMENTS * prose and _lists_comments(lines, i + 1, rules))
+                        or (
+                            longest > MIN_BEFORE_LISTED_COMMENTS * prose and _lists_comments(lines, i + 1, known, rules)
+                        )
                     )
                 )
             ):
@@ -223,10 +229,15 @@ def end_of_article(
     return len(lines)
 
 
-def _lists_comments(lines: Sequence[str], start: int, rules: ChromeRules) -> bool:
+def _lists_comments(lines: Sequence[str], start: int, known: dict[str, bool], rules: ChromeRules) -> bool:
+    """Whether lines of who and when follow; ``known`` keeps what was found, for a text may hold many headings."""
     found = 0
     for line in lines[start : start + COMMENTS_WITHIN]:
-        found += len(line) <= MAX_COMMENT_LINE and rules.comment_line.match(line) is not None
+        if len(line) <= MAX_COMMENT_LINE:
+            told = known.get(line)
+            if told is None:
+                told = known[line] = rules.comment_line.match(line) is not None
+            found += told
     return found >= MIN_COMMENT_LINES
 
 
@@ -262,6 +273,27 @@ def _in_context(lines: Sequence[str], kinds: Sequence[str], points: Sequence[flo
     return chosen
 
 
+def _far_edge(indexes: range, kinds: Sequence[str], weights: Sequence[float], edge: int) -> int:
+    """The last index that belongs to the article, walking away from its edge over tables and lists.
+
+    A further stretch belongs to it if it is worth several paragraphs, and near.
+    """
+    gap = stretch = 0.0
+    marks = 0
+    for i in indexes:
+        if weights[i] > 0:
+            stretch += weights[i]
+            if stretch >= MIN_STRETCH:
+                edge, gap, marks = i, 0.0, 0
+        else:
+            gap -= weights[i]
+            marks += kinds[i] in _CHROME
+            if gap > MAX_GAP or marks > MAX_MARKS_IN_GAP:
+                break
+            stretch = 0.0 if stretch >= MIN_STRETCH else max(0.0, stretch + weights[i])
+    return edge
+
+
 def _segment(lines: list[str], kinds: list[str], points: list[float], rules: ChromeRules) -> tuple[int, int]:
     """The range [start, stop) that is the article; empty where there is no prose."""
     if _CHROME.isdisjoint(kinds):
@@ -279,6 +311,8 @@ def _segment(lines: list[str], kinds: list[str], points: list[float], rules: Chr
             best, start, stop = total, first, i + 1
     if stop == 0:
         return 0, 0
+    start = min(_far_edge(range(start - 1, -1, -1), kinds, weights, start), start)
+    stop = max(_far_edge(range(stop, limit), kinds, weights, stop - 1) + 1, stop)
     # Short lines at either end are the article's own where nothing there is marked as chrome.
     if start <= MAX_EDGE and not any(kinds[:start]):
         start = 0
