@@ -213,8 +213,7 @@ def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
     characters = link_characters = 0
     line_empty = True  # no text yet since a block began or ended: white space there is none of the text
     while node is not None:
-        child = None
-        tag = node.tag or ""
+        tag = node.tag
         if tag == "-text":
             text = node.text_content or ""
             size = len(text.strip())
@@ -232,34 +231,34 @@ def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
                         link_characters += size
                 length.append(characters)
                 linked.append(link_characters)
-        elif tag not in skip and node.is_element_node:
+        elif tag is not None and tag not in skip and node.is_element_node:
             row += 1
+            if row > MAX_NODES:
+                break
+            if tag in blocks:
+                line_empty = True
+            name = ""
+            attributes = node.attributes
+            if attributes:
+                class_ = attributes.get("class") or ""
+                id_ = attributes.get("id") or ""
+                if class_ or id_:
+                    name = f"{class_} {id_}"
             tags.append(tag)
+            names.append(name)
             texts.append("")
             parents.append(parent)
             ends.append(row + 1)
             length.append(characters)
             linked.append(link_characters)
-            if tag in blocks:
-                line_empty = True
-            attributes = node.attributes
-            if attributes:
-                class_ = attributes.get("class") or ""
-                id_ = attributes.get("id") or ""
-                names.append(f"{class_} {id_}" if class_ or id_ else "")
-            else:
-                names.append("")
             child = node.first_child
             if child is not None:
                 open_nodes.append(node)
                 open_rows.append(row)
                 parent = row
                 link_depth += tag == "a"
-        if row > MAX_NODES:
-            raise Refused(Reason.TOO_EXPENSIVE, f"more than {MAX_NODES} nodes")
-        if child is not None:
-            node = child
-            continue
+                node = child
+                continue
         node = node.next
         while node is None and open_nodes:
             closed = open_rows.pop()
@@ -274,6 +273,8 @@ def build_dom(parser: LexborHTMLParser, rules: ChromeRules) -> Dom:
                 line_empty = True
             parent = open_rows[-1]
             node = node.next
+    if row > MAX_NODES:
+        raise Refused(Reason.TOO_EXPENSIVE, f"more than {MAX_NODES} nodes")
     ends[0] = row + 1
     body_rows.sort()
     return Dom(tags, names, texts, parents, ends, body_rows, length, linked)
