@@ -163,6 +163,14 @@ TEXT: dict[str, Callable[[], str]] = {
     "bylines": lambda: fill(lambda n: f"[가나{n}=다라 뉴스 = 마바사"),
     "copyright": lambda: fill("copyright by (c) "),
     "copyright lines": lambda: fill(lambda n: f"(c) copyright {n} by by by by by by by by by by by by by by (\n"),
+    "headings of comments": lambda: fill(
+        lambda n: f"comments {n}\n", f"{SENTENCE}\n", "".join(f"{SENTENCE} {n}.\n" for n in range(9))
+    ),
+    "headings among comments": lambda: fill(
+        lambda n: f"comments\nMina Example {n:x} said on\n",
+        f"{SENTENCE}\n",
+        "".join(f"{SENTENCE} {n}.\n" for n in range(9)),
+    ),
     "compatibility characters": lambda: fill("\ufdfa"),
 }
 
@@ -191,8 +199,10 @@ def traps(pattern: str, longest: int) -> Iterator[str]:
 PATTERNS = {
     "end_lines": 100,
     "related_lines": 40,
-    "comments_lines": 60,
+    "comments_lines": 120,
+    "comment_lines": 80,
     "drop_lines": 120,
+    "notice_parts": 600,
     "notice_starts": 300,
     "caption_lines": 300,
     "caption_cues": 300,
@@ -217,7 +227,7 @@ def test_names_that_patterns_nearly_match(key: str) -> None:
 def test_every_pattern_of_the_rules_is_tried() -> None:
     data = RULEBOOK.file("chrome.toml").data
     tried = {*PATTERNS, "junk_words", "junk_parts", "outside_parts"}
-    names = {"skip_tags", "block_tags", "body_ids", "body_classes"}  # compared, not searched
+    names = {"skip_tags", "block_tags", "body_ids", "body_classes", "notice_cues"}  # compared, not searched
     assert {*data["html"], *data["plain"]} == tried | names
 
 

@@ -131,6 +131,73 @@ def test_comments_are_cut_though_they_are_prose(rules: ChromeRules) -> None:
     assert plain.text.split("\n") == ENGLISH
 
 
+def test_long_list_of_comments_is_cut_below_a_short_article(rules: ChromeRules) -> None:
+    comments = [
+        line
+        for n in range(12)
+        for line in (
+            f"Mina Example {n} on 3 May 2031 at 9:0{n % 10} am said:",
+            f"Number {n}: hydrogen is a fine idea, but who will pay for the pipes and the tanks, and for how long?",
+            "And who will tell the islanders that their old aeroplanes must go before the new ones have come to stay?",
+        )
+    ]
+    page = ["Home", "Menu", *ENGLISH[:1], "12 Comments", *comments, "Contact us"]
+    assert clean_plain("\n".join(page), rules).text.split("\n") == ENGLISH[:1]
+
+
+def test_long_list_of_korean_comments_is_cut(rules: ChromeRules) -> None:
+    comments = [
+        line
+        for n in range(9)
+        for line in (
+            f"독자{n}",
+            f"{n + 1}시간 전",
+            f"{BODY[0][:-2]}는 말이 {n}번째로 맞는지 다시 살펴봐야 합니다.",
+            "답글 2",
+            "신고",
+        )
+    ]
+    page = ["홈", "로그인", BODY[0], "댓글 9개", *comments, "회사소개"]
+    assert clean_plain("\n".join(page), rules).text.split("\n") == BODY[:1]
+
+
+def test_counter_of_comments_above_the_article_does_not_end_it(rules: ChromeRules) -> None:
+    notice = (
+        "Prices are delayed by a quarter of an hour. This page may not be published or copied without leave. "
+        "© 2031 Island Courier. All rights reserved."
+    )
+    deck = "The airline wants the first of them within four years."
+    page = ["Menu", "Log in", notice, "Northwing orders planes", deck, "Share", "8 Comments", *ENGLISH, "Contact us"]
+    assert clean_plain("\n".join(page), rules).text.split("\n")[-3:] == ENGLISH
+
+
+def test_teasers_of_other_articles_are_no_part_of_this_one(rules: ChromeRules) -> None:
+    teasers = [
+        line
+        for n in range(8)
+        for line in (
+            f"Harbour {n}",
+            f"What The Keeper Of Lighthouse {n} Told His Daughter",
+            f"The light has burned for {n + 90} years, and the keeper says that nobody ever asked him about it.",
+        )
+    ]
+    page = ["Menu", "Log in", *ENGLISH, "Island life", *teasers, "Search", "Privacy policy"]
+    assert clean_plain("\n".join(page), rules).text.split("\n") == ENGLISH
+
+
+def test_article_goes_on_after_a_table(rules: ChromeRules) -> None:
+    table = [cell for n in range(6) for cell in (f"Route {n}", f"{n * 7 + 31} km")]
+    later = [line.replace("the", f"this {n}") for n, line in enumerate(ENGLISH * 2)]
+    page = ["Menu", "Log in", *ENGLISH, *table, *later, "Most read", "Ferries to be cheaper"]
+    assert clean_plain("\n".join(page), rules).text.split("\n") == [*ENGLISH, *table, *later]
+
+
+def test_ranking_of_korean_headlines_is_no_prose(rules: ChromeRules) -> None:
+    ranking = [f"{n} 강변 자전거길 끊긴 다리 {n + 1}달 만에 다시 이어진다" for n in range(1, 6)]
+    page = ["홈", "로그인", BODY[0], *ranking, "저작권자 ⓒ 가온경제"]
+    assert clean_plain("\n".join(page), rules).text.split("\n") == BODY[:1]
+
+
 @pytest.mark.parametrize("body", [BODY, ENGLISH], ids=["ko", "en"])
 def test_clean_article_loses_nothing(rules: ChromeRules, body: list[str]) -> None:
     text = "\n".join([*body, "- 항목 하나", "Short last line"])

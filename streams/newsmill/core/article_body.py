@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from newsmill.core.chrome import ChromeRules
 from newsmill.core.dom import Dom
@@ -19,7 +19,6 @@ __all__ = ["article_lines", "choose_body", "heading"]
 
 MIN_PARAGRAPH = 25  # characters of a <p> that counts as prose
 MIN_OWN_TEXT = 60  # characters of direct text of a <div> that counts as prose (bodies broken by <br>)
-MIN_KNOWN_BODY = 400  # characters below which a well-known body id or class proves nothing
 ANCESTORS = 7  # how far up the points of a paragraph reach
 OWN_TEXT_TAGS = frozenset({"html", "div", "td", "section", "article", "pre", "li", "span"})
 SENTENCE_END = "다."  # ends most sentences of Korean news
@@ -62,7 +61,7 @@ def choose_body(dom: Dom, rules: ChromeRules) -> list[int]:
     known, known_size = -1, 0
     for row in dom.body_rows:
         size = dom.characters(row)
-        if size > MIN_KNOWN_BODY and size > 1.3 * known_size and not _outside(dom, dom.parents[row], scores, rules):
+        if size > 1.3 * known_size and not _outside(dom, dom.parents[row], scores, rules):
             known, known_size = row, size
     if known >= 0:
         return _parts(dom, _climb(dom, known, scores, chosen_by_score=False), scores)
@@ -79,22 +78,27 @@ def choose_body(dom: Dom, rules: ChromeRules) -> list[int]:
 
 
 def _score(dom: Dom) -> _Scores:
-    tags, texts, parents = dom.tags, dom.texts, dom.parents
+    parents, length = dom.parents, dom.length
     own_size: dict[int, int] = {}
     own_commas: dict[int, float] = {}
-    commas = [0.0] * len(tags)
-    for row, text in enumerate(texts):
+    commas = 0.0
+    comma_sums = [0.0]
+    for row, text in enumerate(dom.texts):
         if text:
-            size = dom.length[row + 1] - dom.length[row]
+            size = length[row + 1] - length[row]
             if size:
-                weight = text.count(",") + 0.7 * text.count(SENTENCE_END) if size > 1 else 0.0
-                commas[row] = weight
                 parent = parents[row]
                 own_size[parent] = own_size.get(parent, 0) + size
-                own_commas[parent] = own_commas.get(parent, 0.0) + weight
-    comma_sums = list(accumulate(commas, initial=0.0))
+                if size > 1:
+                    weight = text.count(",") + 0.7 * text.count(SENTENCE_END)
+                    if weight:
+                        own_commas[parent] = own_commas.get(parent, 0.0) + weight
+                        commas += weight
+        comma_sums.append(commas)
     scores = _Scores(dom)
-    for row, tag in enumerate(tags):
+    for row, tag in enumerate(dom.tags):
+        if not tag:
+            continue
         if tag == "p":
             size = dom.characters(row)
             if size >= MIN_PARAGRAPH:
@@ -106,7 +110,7 @@ def _score(dom: Dom) -> _Scores:
         elif tag in OWN_TEXT_TAGS:
             size = own_size.get(row, 0)
             if size >= MIN_OWN_TEXT:
-                gained = min(3.0, size / 100) + min(3.0, own_commas[row]) + 1
+                gained = min(3.0, size / 100) + min(3.0, own_commas.get(row, 0.0)) + 1
                 if tag in ("span", "li"):
                     scores.add_to_ancestors(row, 0.3 * gained, size)
                 else:
@@ -189,6 +193,7 @@ def _chrome_rows(dom: Dom, root: int, rules: ChromeRules) -> set[int]:
     tags, names = dom.tags, dom.names
     total = dom.characters(root)
     dropped = set()
+    junk: dict[str, bool] = {}  # by name: many elements of a page share theirs
     for row in range(root + 1, dom.ends[root]):
         tag = tags[row]
         if not tag:
@@ -197,10 +202,13 @@ def _chrome_rows(dom: Dom, root: int, rules: ChromeRules) -> set[int]:
             dropped.add(row)
             continue
         name = names[row]
-        small = dom.characters(row) < 0.35 * total
-        if small and name and tag not in ("p", "article", "main") and rules.junk_name.search(name):
-            dropped.add(row)
-            continue
+        if name and tag not in ("p", "article", "main") and dom.characters(row) < 0.35 * total:
+            is_junk = junk.get(name)
+            if is_junk is None:
+                is_junk = junk[name] = rules.junk_name.search(name) is not None
+            if is_junk:
+                dropped.add(row)
+                continue
         if tag in ("ul", "ol", "table", "header", "form"):
             size = dom.characters(row)
             if size < 0.4 * total and (tag == "form" or dom.link_characters(row) > 0.5 * size):

@@ -31,8 +31,11 @@ class ChromeRules:
     end_line: re.Pattern[str]
     related_line: re.Pattern[str]
     comments_line: re.Pattern[str]
+    comment_line: re.Pattern[str]
     drop_line: re.Pattern[str]
     notice_start: re.Pattern[str]
+    notice_part: re.Pattern[str]
+    notice_cues: frozenset[str]
     caption_line: re.Pattern[str]
     caption_cue: re.Pattern[str]
 
@@ -54,8 +57,11 @@ class ChromeRules:
             end_line=_whole_line(_alternation(file, plain, "end_lines")),
             related_line=_whole_line(_alternation(file, plain, "related_lines")),
             comments_line=_whole_line(_alternation(file, plain, "comments_lines")),
+            comment_line=_whole_line(_alternation(file, plain, "comment_lines")),
             drop_line=_whole_line(_alternation(file, plain, "drop_lines")),
             notice_start=re.compile(_alternation(file, plain, "notice_starts"), re.IGNORECASE),
+            notice_part=re.compile(_alternation(file, plain, "notice_parts")),
+            notice_cues=frozenset(_strings(file, plain, "notice_cues")),
             caption_line=_whole_line(_alternation(file, plain, "caption_lines")),
             caption_cue=re.compile(_alternation(file, plain, "caption_cues")),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -92,12 +92,12 @@ def _is_article(item: dict[str, Any]) -> bool:
     return any(isinstance(k, str) and k.lower().endswith(_ARTICLE_TYPES) for k in kinds)
 
 
-def linked_data(parser: LexborHTMLParser) -> LinkedData:
-    """Merge the JSON-LD of a page: the first article object that has a field gives it, the longest body wins."""
+def linked_data(scripts: Iterable[str]) -> LinkedData:
+    """Merge a page's scripts of JSON-LD: the first article object that has a field gives it, the longest body wins."""
     fields = {"headline": "", "author": "", "publisher": "", "published": "", "language": ""}
     body = ""
-    for script in parser.css('script[type="application/ld+json"]'):
-        for item in _objects(_parse(script.text())):
+    for script in scripts:
+        for item in _objects(_parse(script)):
             text = _string(item.get("articleBody"))
             if len(text) > len(body):
                 body = text

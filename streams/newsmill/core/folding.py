@@ -42,6 +42,8 @@ _OTHER_MARKS = "".join(chr(code) for code in range(0x10000, 0x1F000) if combinin
 _ANY_MARK = re.compile(f"[{_BMP_MARKS}]")  # a class of the BMP is a bitmap: 3 ns a character; a wider one takes 180
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 _LONG_RUN = re.compile(f"([{_BMP_MARKS}]{{{_LONGEST_RUN}}})[{_BMP_MARKS}]+")
+# A class with single characters beyond the BMP is slow, one with their whole range is not: no such run, no long run.
+_MAYBE_LONG_RUN = re.compile(f"[{_BMP_MARKS}\U00010000-\U0010ffff]{{{_LONGEST_RUN + 1}}}")
 _LONG_RUN_ANYWHERE = re.compile(f"([{_BMP_MARKS}{_OTHER_MARKS}]{{{_LONGEST_RUN}}})[{_BMP_MARKS}{_OTHER_MARKS}]+")
 
 
@@ -50,7 +52,7 @@ def _bound_marks(text: str) -> str:
     if text.isascii():
         return text
     if _BEYOND_BMP.search(text):
-        return _LONG_RUN_ANYWHERE.sub(r"\1", text)
+        return _LONG_RUN_ANYWHERE.sub(r"\1", text) if _MAYBE_LONG_RUN.search(text) else text
     return _LONG_RUN.sub(r"\1", text) if _ANY_MARK.search(text) else text
 
 

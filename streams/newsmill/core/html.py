@@ -9,9 +9,9 @@ from newsmill.core.article_body import article_lines, choose_body, heading
 from newsmill.core.bylines import read_credits
 from newsmill.core.chrome import ChromeRules
 from newsmill.core.dom import build_dom, parse_markup
-from newsmill.core.embedded_json import LinkedData, framework_bodies, linked_data
+from newsmill.core.embedded_json import framework_bodies, linked_data
 from newsmill.core.folding import nfc
-from newsmill.core.page_metadata import read_metadata
+from newsmill.core.page_metadata import page_statements, read_metadata
 from newsmill.core.plaintext import normalize_lines, strip_chrome
 
 __all__ = ["Page", "extract_page", "looks_like_html"]
@@ -66,7 +66,8 @@ def extract_page(markup: str, rules: ChromeRules) -> Page:
     Raises `Refused` (too_expensive) where the page is beyond the bounds of core/dom.py.
     """
     parser = parse_markup(markup)
-    linked = linked_data(parser) if "ld+json" in markup else LinkedData()
+    meta, scripts = page_statements(parser)
+    linked = linked_data(scripts)
     dom = build_dom(parser, rules)
     lines: list[str] = []
     for row in choose_body(dom, rules):
@@ -79,7 +80,7 @@ def extract_page(markup: str, rules: ChromeRules) -> Page:
             candidate = _embedded_text(body, rules)
             if len(candidate) > 2 * len(text):
                 text = candidate
-    metadata = read_metadata(parser, linked, heading(dom))
+    metadata = read_metadata(parser, meta, linked, heading(dom))
     if not (metadata.author and metadata.source and metadata.published):
         seen = read_credits(normalize_lines(article_lines(dom, 0, rules, whole=True)))
         metadata = metadata._replace(

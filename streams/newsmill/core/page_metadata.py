@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from newsmill.core.embedded_json import LinkedData
 
-__all__ = ["PageMetadata", "read_metadata", "strip_publisher"]
+__all__ = ["PageMetadata", "page_statements", "read_metadata", "strip_publisher"]
 
 _SEPARATOR = re.compile(r"\s+[-–—|:<»·]{1,2}\s+|\s*(?:::|\|)\s*")
 _PUBLISHED = (
@@ -39,8 +39,8 @@ _AUTHOR = (
     "dc.creator",
 )
 _SOURCE = ("og:site_name", "article:media_name", "og:article:author:publisher", "dc.publisher")
-
-
+_READ = frozenset({*_PUBLISHED, *_AUTHOR, *_SOURCE, "og:title", "og:url", "og:locale"})
+_STATEMENTS = 'meta[content], script[type="application/ld+json"]'  # each selector alone would walk the page once more
 MIN_TITLE = 12  # characters that must be left of a title when a part is cut off
 MAX_SITE_NAME = 30
 _BY = re.compile(r"^by\s+", re.IGNORECASE)
@@ -62,16 +62,21 @@ def _squeeze(text: str) -> str:
     return " ".join((html.unescape(text) if "&" in text else text).split())
 
 
-def _meta(parser: LexborHTMLParser) -> dict[str, str]:
-    """The page's meta elements: lower-case name, property or itemprop → first non-empty content."""
-    found: dict[str, str] = {}
-    for node in parser.css("meta[content]"):
+def page_statements(parser: LexborHTMLParser) -> tuple[dict[str, str], list[str]]:
+    """What a page states for machines: its meta elements (lower-case name, property or itemprop → first non-empty
+    content, of those that are read here), and its scripts of linked data."""
+    meta: dict[str, str] = {}
+    scripts: list[str] = []
+    for node in parser.css(_STATEMENTS):
+        if node.tag == "script":
+            scripts.append(node.text())
+            continue
         attributes = node.attributes
         content = attributes.get("content")
         key = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
-        if key and content and content.strip():
-            found.setdefault(key.lower(), _squeeze(content))
-    return found
+        if key and content and (key := key.lower()) in _READ and key not in meta and content.strip():
+            meta[key] = _squeeze(content)
+    return meta, scripts
 
 
 def _first(meta: dict[str, str], keys: tuple[str, ...]) -> str:
@@ -116,9 +121,8 @@ def _strip_tail(title: str) -> str:
     return title[: cuts[-1].start()] if cuts and len(title) - cuts[-1].end() <= MAX_SITE_NAME else title
 
 
-def read_metadata(parser: LexborHTMLParser, linked: LinkedData, heading: str) -> PageMetadata:
+def read_metadata(parser: LexborHTMLParser, meta: dict[str, str], linked: LinkedData, heading: str) -> PageMetadata:
     """Merge what a page says: linked data first, then meta elements, then what readers see (``heading`` is its h1)."""
-    meta = _meta(parser)
     source = linked.publisher or _first(meta, _SOURCE)
     site = meta.get("og:site_name", "")
     author = linked.author or _first(meta, _AUTHOR)

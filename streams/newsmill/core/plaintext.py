@@ -31,6 +31,16 @@ MEDIUM_POINTS = -0.2
 SHORT_POINTS = -1.0
 MIN_SENTENCE = 40
 SENTENCE_POINTS = 0.0
+MIN_ITEM_WORDS = 4  # words of a short sentence or of what introduces a list
+MIN_ITEM_SENTENCE = 30  # weighted characters of a short sentence that counts as prose between prose
+ITEM_SENTENCE_POINTS = 0.3
+ITEM_POINTS = 0.3
+SHORT_ITEM_POINTS = -0.2
+MIN_STRETCH = 8.0  # points of a further stretch of the article
+MAX_GAP = 20.0  # points lost on the lines before it
+MAX_MARKS_IN_GAP = 2
+MAX_TEASER = 250  # characters of the teaser of another article; Korean scripts and digests set paragraphs alone, too
+LONE_PROSE = 0.5  # share of its points that prose alone between short lines keeps
 MIN_DECK = 28  # weighted characters of a deck line (sub-headline) above the first paragraph
 MAX_DECK = 3  # deck lines restored
 MAX_EDGE = 3  # unmarked lines at an edge of a text that are the article's own
@@ -38,13 +48,20 @@ MIN_BULLETS = 3  # lines that begin with a triangle: one or two are captions, mo
 MIN_HEADLINE = 20  # weighted characters of a headline
 MAX_HEADLINE = 200
 MAX_EXPANSION = 18  # characters that NFKC makes of one (U+FDFA): a line much longer than the title is not folded
+MAX_NOTICE = 600  # characters of a legal notice
 MIN_BEFORE_COMMENTS = 0.25  # of the prose stands above the heading of the comments
+MIN_BEFORE_LISTED_COMMENTS = 0.02  # ... that are told by lines of who and when
+MIN_COMMENT_LINES = 3
+COMMENTS_WITHIN = 20  # lines after the heading
+MAX_COMMENTS_HEADING = 120  # characters
+MAX_COMMENT_LINE = 80
 MAX_AFTER_RELATED = 0.1  # the same for a label of links, which digests repeat after each item
 MAX_AFTER_END_IN_BODY = 0.15  # the same within an element that was chosen as the article
-MAX_AFTER_END = 0.3  # an end marker counts only if no more of the prose than this follows it
+MAX_AFTER_END = 0.2  # an end marker counts only if no more of the prose than this follows it
 
 _CJK = re.compile("[가-힣ぁ-ヿ一-鿿]")
 _SENTENCE_ENDS = frozenset(".!?。…다요죠음함")
+_STOPS = frozenset(".!?。")
 _CLOSING = "\"”’')]』」"  # stands after the end of a sentence
 _SENTENCE_AND_ADDRESS = re.compile(
     r"(?:[.!?。…]|[다요죠음함]\.?)[\"”’'\)\]』」]*(?:\s{0,3}[^\s@]{1,64}@[^\s@]{1,64})?$"
@@ -67,6 +84,7 @@ class LineKind:
     RELATED = "related"
     COMMENTS = "comments"
     DROP = "drop"
+    NOTICE = "notice"
     REPEATED = "repeated"
 
 
@@ -119,7 +137,7 @@ def classify_line(line: str, points: float, rules: ChromeRules) -> str:
     size = len(line)
     if size <= 300 and rules.caption_cue.search(line) and rules.caption_line.match(line):
         return LineKind.CAPTION
-    if size <= 60 and rules.comments_line.match(line):
+    if size <= MAX_COMMENTS_HEADING and rules.comments_line.match(line):
         return LineKind.COMMENTS
     if size <= 40 and rules.related_line.match(line):
         return LineKind.RELATED
@@ -127,10 +145,14 @@ def classify_line(line: str, points: float, rules: ChromeRules) -> str:
         return LineKind.END
     if (points < 0 and size <= 120 and rules.drop_line.match(line)) or rules.notice_start.match(line):
         return LineKind.DROP
+    if points > SHORT_POINTS and size <= MAX_NOTICE:
+        lowered = line.lower()
+        if any(cue in lowered for cue in rules.notice_cues) and rules.notice_part.search(lowered):
+            return LineKind.NOTICE
     return LineKind.TEXT
 
 
-_CHROME = frozenset({LineKind.END, LineKind.RELATED, LineKind.COMMENTS, LineKind.DROP})
+_CHROME = frozenset({LineKind.END, LineKind.RELATED, LineKind.COMMENTS, LineKind.DROP, LineKind.NOTICE})
 _NOT_IN_BODY = frozenset({LineKind.CAPTION, LineKind.DROP, LineKind.END, LineKind.RELATED})
 _KIND_POINTS = {
     LineKind.CAPTION: -0.5,
@@ -138,6 +160,7 @@ _KIND_POINTS = {
     LineKind.RELATED: -1.5,
     LineKind.COMMENTS: -2.0,
     LineKind.DROP: -1.5,
+    LineKind.NOTICE: -1.5,
     LineKind.REPEATED: 0.0,
 }
 
@@ -165,44 +188,131 @@ def judge_lines(lines: Sequence[str], rules: ChromeRules) -> tuple[list[str], li
     return kinds, points
 
 
-def end_of_article(lines: Sequence[str], kinds: Sequence[str], points: Sequence[float], after: float) -> int:
+def end_of_article(
+    lines: Sequence[str], kinds: Sequence[str], points: Sequence[float], after: float, rules: ChromeRules
+) -> int:
     """The index of the marker that ends the article: no more than ``after`` of the prose follows it.
 
-    The heading of the comments ends it wherever a quarter of the prose stands above, for comments are prose too.
+    The heading of the comments ends it though more prose follows, for comments are prose too: where a quarter of the
+    prose stands in one stretch above it, or any, if lines of who and when follow.
     """
     if _CHROME.isdisjoint(kinds):
         return len(lines)
     prose = sum([len(line) for line, score in zip(lines, points, strict=True) if score > 0])
-    passed = 0
+    passed = stretch = longest = 0
+    total = 0.0
+    known: dict[str, bool] = {}
     for i, kind in enumerate(kinds):
+        total += points[i]
+        if total <= 0:
+            total, stretch = 0.0, 0
         if points[i] > 0:
             passed += len(lines[i])
+            stretch += len(lines[i])
+            longest = max(longest, stretch)
         elif passed and kind in _CHROME:
             left = prose - passed
             if (
                 (kind == LineKind.END and left <= after * prose)
                 or (kind == LineKind.RELATED and left <= MAX_AFTER_RELATED * prose)
-                or (kind == LineKind.COMMENTS and passed > MIN_BEFORE_COMMENTS * prose)
+                or (
+                    kind == LineKind.COMMENTS
+                    and (
+                        longest > MIN_BEFORE_COMMENTS * prose
+                        or (
+                            longest > MIN_BEFORE_LISTED_COMMENTS * prose and _lists_comments(lines, i + 1, known, rules)
+                        )
+                    )
+                )
             ):
                 return i
     return len(lines)
 
 
-def _segment(lines: list[str], kinds: list[str], points: list[float]) -> tuple[int, int]:
+def _lists_comments(lines: Sequence[str], start: int, known: dict[str, bool], rules: ChromeRules) -> bool:
+    """Whether lines of who and when follow; ``known`` keeps what was found, for a text may hold many headings."""
+    found = 0
+    for line in lines[start : start + COMMENTS_WITHIN]:
+        if len(line) <= MAX_COMMENT_LINE:
+            told = known.get(line)
+            if told is None:
+                told = known[line] = rules.comment_line.match(line) is not None
+            found += told
+    return found >= MIN_COMMENT_LINES
+
+
+def _in_context(lines: Sequence[str], kinds: Sequence[str], points: Sequence[float]) -> list[float]:
+    """The points by which the segment is chosen.
+
+    Short sentences, list items and what introduces a list cost less than other short lines; prose that stands alone
+    between short lines gains less, for so stand the teasers of other articles.
+    """
+    chosen = list(points)
+    for i, score in enumerate(points):
+        if kinds[i] or score > 0:
+            continue
+        line = lines[i]
+        if score == MEDIUM_POINTS:
+            if not _CJK.search(line):
+                chosen[i] = ITEM_POINTS
+        elif line.count(" ") >= MIN_ITEM_WORDS - 1:
+            last = line.rstrip(_CLOSING)[-1:]
+            if last in _STOPS and not line.endswith("..."):  # a Korean headline ends like a sentence, without the stop
+                chosen[i] = ITEM_SENTENCE_POINTS if _weight(line) >= MIN_ITEM_SENTENCE else SHORT_ITEM_POINTS
+            elif last in ":：":
+                chosen[i] = SHORT_ITEM_POINTS
+    for i in range(1, len(lines) - 1):
+        if (
+            points[i] > 0
+            and chosen[i - 1] <= SHORT_ITEM_POINTS
+            and chosen[i + 1] <= SHORT_ITEM_POINTS
+            and len(lines[i]) < MAX_TEASER
+            and not _CJK.search(lines[i])
+        ):
+            chosen[i] *= LONE_PROSE
+    return chosen
+
+
+def _far_edge(indexes: range, kinds: Sequence[str], weights: Sequence[float], edge: int) -> int:
+    """The last index that belongs to the article, walking away from its edge over tables and lists.
+
+    A further stretch belongs to it if it is worth several paragraphs, and near.
+    """
+    gap = stretch = 0.0
+    marks = 0
+    for i in indexes:
+        if weights[i] > 0:
+            stretch += weights[i]
+            if stretch >= MIN_STRETCH:
+                edge, gap, marks = i, 0.0, 0
+        else:
+            gap -= weights[i]
+            marks += kinds[i] in _CHROME
+            if gap > MAX_GAP or marks > MAX_MARKS_IN_GAP:
+                break
+            stretch = 0.0 if stretch >= MIN_STRETCH else max(0.0, stretch + weights[i])
+    return edge
+
+
+def _segment(lines: list[str], kinds: list[str], points: list[float], rules: ChromeRules) -> tuple[int, int]:
     """The range [start, stop) that is the article; empty where there is no prose."""
-    limit = end_of_article(lines, kinds, points, MAX_AFTER_END)
+    if _CHROME.isdisjoint(kinds):
+        # nothing says that this was ever part of a page
+        return (0, len(lines)) if any(score > 0 for score in points) else (0, 0)
+    limit = end_of_article(lines, kinds, points, MAX_AFTER_END, rules)
+    weights = _in_context(lines, kinds, points)
     best = total = 0.0
     start = stop = first = 0
     for i in range(limit):
-        total += points[i]
+        total += weights[i]
         if total <= 0:
             total, first = 0.0, i + 1
         elif total > best:
             best, start, stop = total, first, i + 1
     if stop == 0:
         return 0, 0
-    if _CHROME.isdisjoint(kinds):
-        return 0, len(lines)  # nothing says that this was ever part of a page
+    start = min(_far_edge(range(start - 1, -1, -1), kinds, weights, start), start)
+    stop = max(_far_edge(range(stop, limit), kinds, weights, stop - 1) + 1, stop)
     # Short lines at either end are the article's own where nothing there is marked as chrome.
     if start <= MAX_EDGE and not any(kinds[:start]):
         start = 0
@@ -303,7 +413,7 @@ def strip_chrome(lines: Sequence[str], rules: ChromeRules) -> list[str]:
     """
     clean = normalize_lines(lines)
     kinds, points = judge_lines(clean, rules)
-    stop = end_of_article(clean, kinds, points, MAX_AFTER_END_IN_BODY)
+    stop = end_of_article(clean, kinds, points, MAX_AFTER_END_IN_BODY, rules)
     return [line for line in (strip_byline(clean[i]) for i in range(stop) if kinds[i] not in _NOT_IN_BODY) if line]
 
 
@@ -315,7 +425,7 @@ def clean_plain(text: str, rules: ChromeRules, title: str | None = None) -> Plai
     """
     lines = split_lines(text)
     kinds, points = judge_lines(lines, rules)
-    start, stop = _segment(lines, kinds, points)
+    start, stop = _segment(lines, kinds, points, rules)
     if stop == 0:  # no prose at all: a flash of one short line, or nothing but chrome
         stop = len(lines)
     if title:

@@ -29,7 +29,7 @@ from newsmill.events import Article, Outcome, Prepared, Provenance, RawArticle
 
 __all__ = ["MAX_TITLE", "PREPARE_VERSION", "Prepare", "PrepareRules", "prepare_article"]
 
-PREPARE_VERSION: Final = 1
+PREPARE_VERSION: Final = 2
 """Raised with every change that gives known articles another text: dedupe then compares by similarity, not by hash."""
 MAX_TITLE: Final = 1_000
 """Characters of a title; what is longer is cut, for it is no title."""
