@@ -17,6 +17,7 @@ from newsmill.core.amounts import AmountRules, find_amounts
 from newsmill.core.digest import is_digest
 from newsmill.core.entities import EntityRules, find_entities
 from newsmill.core.keywords import KeywordRules, rank_keywords
+from newsmill.core.matching import Scanner
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.stage import Context, Facts, Output, Record, Result
 from newsmill.core.story_features import StoryRules, story_terms
@@ -56,17 +57,20 @@ class EnrichRules:
     amounts: AmountRules
     keywords: KeywordRules
     stories: StoryRules
+    scanner: Scanner
 
     @classmethod
     def from_rulebook(cls, rulebook: Rulebook) -> EnrichRules:
         """Read and check every rule file that enrich uses; `ConfigError` names file and line of a mistake."""
+        themes, entities = ThemeRules.from_rulebook(rulebook), EntityRules.from_rulebook(rulebook)
         return cls(
             version=rulebook.version,
-            themes=ThemeRules.from_rulebook(rulebook),
-            entities=EntityRules.from_rulebook(rulebook),
+            themes=themes,
+            entities=entities,
             amounts=AmountRules.from_rulebook(rulebook),
             keywords=KeywordRules.from_rulebook(rulebook),
             stories=StoryRules.from_rulebook(rulebook),
+            scanner=Scanner([themes.lexicon.matcher, entities.lexicon.matcher]),
         )
 
 
@@ -127,6 +131,7 @@ def _read(record: Record) -> Article:
 def _find(article: Article, rules: EnrichRules) -> _Found:
     title, text, language = article.title, article.text, article.language
     degraded: list[str] = []
+    reading = rules.scanner.read(title, text)  # lazy: what fails in it fails in the steps
 
     def attempt(step: str, empty: T, function: Callable[..., T], *arguments: Any) -> T:
         try:
@@ -135,9 +140,9 @@ def _find(article: Article, rules: EnrichRules) -> _Found:
             degraded.append(step)
             return empty
 
-    themes = attempt("themes", list[Theme](), classify, title, text, rules.themes)
-    entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities)
-    amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts)
+    themes = attempt("themes", list[Theme](), classify, title, text, rules.themes, reading)
+    entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities, reading)
+    amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts, reading)
     keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords)
     summary = attempt("summary", list[str](), summarize, title, text, language)
     digest = attempt("digest", False, is_digest, title, text)

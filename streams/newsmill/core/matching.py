@@ -3,20 +3,21 @@
 One Aho-Corasick automaton (ahocorasick_rs) finds every candidate; boundaries then decide. Latin letters and digits may
 not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word and may end in particles
 (엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as it was given.
+Several matchers may share one automaton, and an article is then folded and passed over once for all (`Scanner`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import ahocorasick_rs
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "fold", "fold_text"]
+__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "Place", "Reading", "Scanner", "fold"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -31,6 +32,9 @@ _PLAIN_ASCII: Final = tuple(pair for pair in _PLAIN if pair[0].isascii())
 _FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
 _LATIN: Final = 1
 _HANGUL: Final = 2
+_LETTERS: Final = frozenset(filter(str.isalnum, map(chr, range(0x80)))) | frozenset(map(chr, range(0xC0, 0x250)))
+_NONE: Final = frozenset[str]()
+_SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
 
 
 class Pattern(NamedTuple):
@@ -47,6 +51,10 @@ class Hit(NamedTuple):
     start: int
     end: int
     pattern: int
+
+
+Place = tuple[int, int, int]
+"""A hit as it sorts: start, minus end, pattern."""
 
 
 class _Entry(NamedTuple):
@@ -78,9 +86,6 @@ def fold(text: str) -> str:
     return lowered
 
 
-fold_text: Final = lru_cache(maxsize=4)(fold)  # `fold` for whole texts: themes and amounts of an article share one
-
-
 def _half_width(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
@@ -107,7 +112,7 @@ class Matcher:
         entries: dict[str, list[_Entry]] = {}
         for index, pattern in enumerate(patterns):
             key = fold(pattern.text)
-            if not key.strip() or pattern.match not in MATCH_KINDS:
+            if not key or key != key.strip() or pattern.match not in MATCH_KINDS or _SEAM in pattern.text:
                 raise ValueError(f"bad pattern {pattern!r}")
             entries.setdefault(key, []).append(
                 _Entry(
@@ -117,8 +122,8 @@ class Matcher:
                     guard_right=pattern.match in ("word", "suffix"),
                 )
             )
-        self._keys = [
-            _Key(
+        self.keys = {
+            key: _Key(
                 _script(key[0]),
                 _script(key[-1]),
                 all(entry.guard_left for entry in of_key),
@@ -126,23 +131,31 @@ class Matcher:
                 tuple(of_key),
             )
             for key, of_key in entries.items()
-        ]
+        }
         self._particles = particles
         self._particles_after_latin = particles_after_latin
-        self._automaton = ahocorasick_rs.AhoCorasick(list(entries), store_patterns=False)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
     def find(self, text: str) -> list[Hit]:
         """Every occurrence of every pattern, overlapping ones too, by start, then the longest first."""
-        folded = fold_text(text)
-        size = len(folded)
+        return [Hit(start, -end, pattern) for start, end, pattern in self.read(None, text).places(self)]
+
+    def read(self, title: str | None, text: str) -> Reading:
+        """An article to look at with this matcher alone."""
+        return self._alone.read(title, text)
+
+    @cached_property
+    def _alone(self) -> Scanner:
+        return Scanner([self])
+
+    def decide(self, candidates: Sequence[tuple[_Key, int, int]], text: str, folded: str) -> list[Place]:
+        """The candidates that stand as words of their own, in the order of `find`; ``folded`` ends in one space."""
+        size = len(text)
         follow = self._particles.follow
-        hits: list[Hit] = []
-        keys = self._keys
-        for key, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
-            first, last, always_left, always_right, entries = keys[key]
+        places: list[Place] = []
+        for (first, last, always_left, always_right, entries), start, end in candidates:
             left_free = not (start and first) or _script(folded[start - 1]) != first
             if always_left and not left_free:
                 continue
@@ -159,10 +172,68 @@ class Matcher:
                     continue
                 if exact is not None and (written := text[start:end]) != exact and written != exact.upper():
                     continue
-                hits.append(Hit(start, end, pattern))
-        hits.sort(key=_by_place)
-        return hits
+                places.append((start, -end, pattern))
+        places.sort()
+        return places
 
 
-def _by_place(hit: Hit) -> tuple[int, int]:
-    return hit.start, -hit.end
+class Scanner:
+    """One automaton over the keys of several matchers."""
+
+    def __init__(self, matchers: Sequence[Matcher]) -> None:
+        keys = list(dict.fromkeys(key for matcher in matchers for key in matcher.keys))
+        self._automaton = ahocorasick_rs.AhoCorasick(keys, store_patterns=False)
+        self._owners = {matcher: [matcher.keys.get(key) for key in keys] for matcher in matchers}
+        owned = [[key for key in of_key if key is not None] for of_key in zip(*self._owners.values(), strict=True)]
+        # Nine in ten candidates of an English text are parts of words ("ai" in "said"): one look tells them.
+        self._not_after = [_LETTERS if all(k.first == _LATIN and k.always_left for k in o) else _NONE for o in owned]
+        self._not_before = [_LETTERS if all(k.last == _LATIN and k.always_right for k in o) else _NONE for o in owned]
+
+    def read(self, title: str | None, text: str) -> Reading:
+        """An article to look at with these matchers."""
+        return Reading(title, text, self)
+
+    def candidates(self, folded: str) -> list[tuple[int, int, int]]:
+        """Key, start and end of all keys but those inside of Latin words; ``folded`` ends in one space."""
+        after, before = self._not_after, self._not_before
+        return [
+            hit
+            for hit in self._automaton.find_matches_as_indexes(folded, overlapping=True)
+            if folded[hit[1] - 1] not in after[hit[0]] and folded[hit[2]] not in before[hit[0]]
+        ]
+
+    def of_matcher(self, candidates: Sequence[tuple[int, int, int]], matcher: Matcher) -> list[tuple[_Key, int, int]]:
+        """The candidates that are one matcher's."""
+        keys = self._owners[matcher]
+        return [(key, start, end) for index, start, end in candidates if (key := keys[index]) is not None]
+
+
+class Reading:
+    """A title and a text as one: folded and passed over once, when first asked for."""
+
+    def __init__(self, title: str | None, text: str, scanner: Scanner) -> None:
+        self.whole: Final = text if title is None else f"{title}{_SEAM}{text}"
+        self.begin: Final = len(self.whole) - len(text)
+        """Where the text begins in the whole."""
+        self._scanner = scanner
+        self._folded: str | None = None
+        self._candidates: list[tuple[int, int, int]] | None = None
+
+    @property
+    def folded(self) -> str:
+        """The whole folded, and a space after it."""
+        if self._folded is None:
+            self._folded = fold(self.whole) + " "
+        return self._folded
+
+    def folded_text(self, limit: int) -> str:
+        """The first characters of the text, folded."""
+        return self.folded[self.begin : min(self.begin + limit, len(self.whole))]
+
+    def places(self, matcher: Matcher) -> list[Place]:
+        """The hits of one of the scanner's matchers in the whole, sorted."""
+        if self._candidates is None:
+            self._candidates = self._scanner.candidates(self.folded)
+        if not self._candidates:
+            return []
+        return matcher.decide(self._scanner.of_matcher(self._candidates, matcher), self.whole, self.folded)
