@@ -20,7 +20,8 @@ from newsmill.core.amount_grammar import (
 )
 from newsmill.core.amount_rules import AmountRules, Money, Qualifier
 from newsmill.core.amount_words import english_words, korean_words
-from newsmill.core.matching import Reading, fold
+from newsmill.core.matching import fold
+from newsmill.core.reading import Reading
 from newsmill.core.numerals import NUMBER, decimal_text
 from newsmill.events import Amount
 
@@ -40,7 +41,7 @@ def find_amounts(text: str, rules: AmountRules, reading: Reading | None = None) 
     for the one stated rule of ``[korean.bare_won]``. Reads 100,000 code points and gives at most 1,000 amounts, so that
     no page of numbers outgrows its topic's limit. ``reading`` is of this text, with a title or none.
     """
-    scan = fold(text[:_READ]) if reading is None else reading.folded_text(_READ)
+    scan = fold(text[:_READ]) if reading is None else reading.folded[reading.begin : reading.begin + _READ]
     found: list[Found] = []
     used = 0
     for match in NUMBER.finditer(scan):

@@ -17,7 +17,7 @@ from newsmill.core.amounts import AmountRules, find_amounts
 from newsmill.core.digest import is_digest
 from newsmill.core.entities import EntityRules, find_entities
 from newsmill.core.keywords import KeywordRules, rank_keywords
-from newsmill.core.matching import Scanner
+from newsmill.core.reading import Scanner
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.stage import Context, Facts, Output, Record, Result
 from newsmill.core.story_features import StoryRules, story_terms

@@ -11,7 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from newsmill.core.entity_rules import Citing, EntityLexicon, NameKind, read_entities
-from newsmill.core.matching import Place, Reading
+from newsmill.core.matching import Place
+from newsmill.core.reading import Reading, read_for
 from newsmill.core.rulebook import Rulebook
 from newsmill.events import Entity
 
@@ -45,7 +46,7 @@ def find_entities(title: str | None, text: str, rules: EntityRules, reading: Rea
     """
     lexicon = rules.lexicon
     if reading is None:
-        reading = lexicon.matcher.read(title, text)
+        reading = read_for(lexicon.matcher, title, text)
     places = reading.places(lexicon.matcher)
     if not places:
         return []

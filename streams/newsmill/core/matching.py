@@ -1,23 +1,19 @@
 """A list of patterns and a text → where each pattern stands in the text as a word of its own, in one pass.
 
-One Aho-Corasick automaton (ahocorasick_rs) finds every candidate; boundaries then decide. Latin letters and digits may
-not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word and may end in particles
-(엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as it was given.
-Several matchers may share one automaton, and an article is then folded and passed over once for all (`Scanner`).
+Latin letters and digits may not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word
+and may end in particles (엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as
+it was given. What stands between two spaces is looked at once and remembered (reading.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Final, NamedTuple
-
-import ahocorasick_rs
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "Place", "Reading", "Scanner", "fold"]
+__all__ = ["MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -32,9 +28,6 @@ _PLAIN_ASCII: Final = tuple(pair for pair in _PLAIN if pair[0].isascii())
 _FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
 _LATIN: Final = 1
 _HANGUL: Final = 2
-_LETTERS: Final = frozenset(filter(str.isalnum, map(chr, range(0x80)))) | frozenset(map(chr, range(0xC0, 0x250)))
-_NONE: Final = frozenset[str]()
-_SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
 
 
 class Pattern(NamedTuple):
@@ -64,7 +57,7 @@ class _Entry(NamedTuple):
     guard_right: bool
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
     """One distinct folded pattern: the scripts of its first and last character, and who asked for it."""
 
     first: int
@@ -112,7 +105,7 @@ class Matcher:
         entries: dict[str, list[_Entry]] = {}
         for index, pattern in enumerate(patterns):
             key = fold(pattern.text)
-            if not key or key != key.strip() or pattern.match not in MATCH_KINDS or _SEAM in pattern.text:
+            if not key or key != key.strip() or pattern.match not in MATCH_KINDS:
                 raise ValueError(f"bad pattern {pattern!r}")
             entries.setdefault(key, []).append(
                 _Entry(
@@ -123,7 +116,7 @@ class Matcher:
                 )
             )
         self.keys = {
-            key: _Key(
+            key: Key(
                 _script(key[0]),
                 _script(key[-1]),
                 all(entry.guard_left for entry in of_key),
@@ -138,19 +131,7 @@ class Matcher:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def find(self, text: str) -> list[Hit]:
-        """Every occurrence of every pattern, overlapping ones too, by start, then the longest first."""
-        return [Hit(start, -end, pattern) for start, end, pattern in self.read(None, text).places(self)]
-
-    def read(self, title: str | None, text: str) -> Reading:
-        """An article to look at with this matcher alone."""
-        return self._alone.read(title, text)
-
-    @cached_property
-    def _alone(self) -> Scanner:
-        return Scanner([self])
-
-    def decide(self, candidates: Sequence[tuple[_Key, int, int]], text: str, folded: str) -> list[Place]:
+    def decide(self, candidates: Sequence[tuple[Key, int, int]], text: str, folded: str) -> list[Place]:
         """The candidates that stand as words of their own, in the order of `find`; ``folded`` ends in one space."""
         size = len(text)
         follow = self._particles.follow
@@ -177,63 +158,3 @@ class Matcher:
         return places
 
 
-class Scanner:
-    """One automaton over the keys of several matchers."""
-
-    def __init__(self, matchers: Sequence[Matcher]) -> None:
-        keys = list(dict.fromkeys(key for matcher in matchers for key in matcher.keys))
-        self._automaton = ahocorasick_rs.AhoCorasick(keys, store_patterns=False)
-        self._owners = {matcher: [matcher.keys.get(key) for key in keys] for matcher in matchers}
-        owned = [[key for key in of_key if key is not None] for of_key in zip(*self._owners.values(), strict=True)]
-        # Nine in ten candidates of an English text are parts of words ("ai" in "said"): one look tells them.
-        self._not_after = [_LETTERS if all(k.first == _LATIN and k.always_left for k in o) else _NONE for o in owned]
-        self._not_before = [_LETTERS if all(k.last == _LATIN and k.always_right for k in o) else _NONE for o in owned]
-
-    def read(self, title: str | None, text: str) -> Reading:
-        """An article to look at with these matchers."""
-        return Reading(title, text, self)
-
-    def candidates(self, folded: str) -> list[tuple[int, int, int]]:
-        """Key, start and end of all keys but those inside of Latin words; ``folded`` ends in one space."""
-        after, before = self._not_after, self._not_before
-        return [
-            hit
-            for hit in self._automaton.find_matches_as_indexes(folded, overlapping=True)
-            if folded[hit[1] - 1] not in after[hit[0]] and folded[hit[2]] not in before[hit[0]]
-        ]
-
-    def of_matcher(self, candidates: Sequence[tuple[int, int, int]], matcher: Matcher) -> list[tuple[_Key, int, int]]:
-        """The candidates that are one matcher's."""
-        keys = self._owners[matcher]
-        return [(key, start, end) for index, start, end in candidates if (key := keys[index]) is not None]
-
-
-class Reading:
-    """A title and a text as one: folded and passed over once, when first asked for."""
-
-    def __init__(self, title: str | None, text: str, scanner: Scanner) -> None:
-        self.whole: Final = text if title is None else f"{title}{_SEAM}{text}"
-        self.begin: Final = len(self.whole) - len(text)
-        """Where the text begins in the whole."""
-        self._scanner = scanner
-        self._folded: str | None = None
-        self._candidates: list[tuple[int, int, int]] | None = None
-
-    @property
-    def folded(self) -> str:
-        """The whole folded, and a space after it."""
-        if self._folded is None:
-            self._folded = fold(self.whole) + " "
-        return self._folded
-
-    def folded_text(self, limit: int) -> str:
-        """The first characters of the text, folded."""
-        return self.folded[self.begin : min(self.begin + limit, len(self.whole))]
-
-    def places(self, matcher: Matcher) -> list[Place]:
-        """The hits of one of the scanner's matchers in the whole, sorted."""
-        if self._candidates is None:
-            self._candidates = self._scanner.candidates(self.folded)
-        if not self._candidates:
-            return []
-        return matcher.decide(self._scanner.of_matcher(self._candidates, matcher), self.whole, self.folded)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from newsmill.core.matching import Reading
+from newsmill.core.reading import Reading, read_for
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.theme_model import Feature, ThemeModel, load_model
 from newsmill.core.theme_rules import ThemeFile, ThemeLexicon, read_lexicon
@@ -323,7 +323,7 @@ def _weigh(title: str | None, text: str, lexicon: ThemeLexicon, reading: Reading
     """The sums of all themes, from the hits in the order of the article, the longest first at each place."""
     scan, effects = lexicon.scan, lexicon.effects
     if reading is None:
-        reading = lexicon.matcher.read(title, text)
+        reading = read_for(lexicon.matcher, title, text)
     sums = [_Sum() for _ in lexicon.themes]
     places = reading.places(lexicon.matcher)
     if not places:
