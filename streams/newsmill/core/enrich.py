@@ -24,11 +24,12 @@ from newsmill.core.story_features import StoryRules, story_terms
 from newsmill.core.summary import summarize
 from newsmill.core.themes import ThemeRules, classify
 from newsmill.errors import Reason, Refused
-from newsmill.events import Amount, Article, EnrichedArticle, Entity, Keyword, Outcome, StoryItem, Theme
+from newsmill.events import Amount, Article, EnrichedArticle, Entity, Keyword, Outcome, Provenance, StoryItem, Theme
 
 __all__ = ["Enrich", "EnrichRules", "enrich_article"]
 
 T = TypeVar("T")
+M = TypeVar("M", EnrichedArticle, StoryItem)
 
 _ARTICLE: Final = TypeAdapter(Article)
 _ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {model: TypeAdapter(model) for model in (EnrichedArticle, StoryItem)}
@@ -63,14 +64,15 @@ class EnrichRules:
     def from_rulebook(cls, rulebook: Rulebook) -> EnrichRules:
         """Read and check every rule file that enrich uses; `ConfigError` names file and line of a mistake."""
         themes, entities = ThemeRules.from_rulebook(rulebook), EntityRules.from_rulebook(rulebook)
+        keywords = KeywordRules.from_rulebook(rulebook)
         return cls(
             version=rulebook.version,
             themes=themes,
             entities=entities,
             amounts=AmountRules.from_rulebook(rulebook),
-            keywords=KeywordRules.from_rulebook(rulebook),
+            keywords=keywords,
             stories=StoryRules.from_rulebook(rulebook),
-            scanner=Scanner([themes.lexicon.matcher, entities.lexicon.matcher]),
+            scanner=Scanner([themes.lexicon.matcher, entities.lexicon.matcher], keywords.words_of),
         )
 
 
@@ -113,7 +115,7 @@ class Enrich:
 
 def enrich_article(article: Article, rules: EnrichRules) -> EnrichedArticle:
     """The article with everything that the rules find in it; pure: the same article and rules give the same bytes."""
-    return EnrichedArticle.model_construct(**_fields(article, _find(article, rules), rules.version))
+    return _model(EnrichedArticle, _fields(article, _find(article, rules), rules.version))
 
 
 def _read(record: Record) -> Article:
@@ -143,7 +145,7 @@ def _find(article: Article, rules: EnrichRules) -> _Found:
     themes = attempt("themes", list[Theme](), classify, title, text, rules.themes, reading)
     entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities, reading)
     amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts, reading)
-    keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords)
+    keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords, reading)
     summary = attempt("summary", list[str](), summarize, title, text, language)
     digest = attempt("digest", False, is_digest, title, text)
     terms = attempt(
@@ -156,7 +158,7 @@ def _fields(article: Article, found: _Found, rules_version: str) -> dict[str, An
     """The fields of an `EnrichedArticle`, in their order."""
     return {
         **vars(article),
-        "provenance": article.provenance.model_copy(update={"rules_version": rules_version}),
+        "provenance": {**vars(article.provenance), "rules_version": rules_version},
         "themes": found.themes,
         "entities": found.entities,
         "amounts": found.amounts,
@@ -192,4 +194,10 @@ def _dump(fields: dict[str, Any], model: type[EnrichedArticle] | type[StoryItem]
     try:
         return orjson.dumps(fields, default=vars)
     except orjson.JSONEncodeError:  # ``extra`` may hold whole numbers beyond 64 bits
-        return _ADAPTERS[model].dump_json(model.model_construct(**fields))
+        return _ADAPTERS[model].dump_json(_model(model, fields))
+
+
+def _model(model: type[M], fields: dict[str, Any]) -> M:
+    if "provenance" in fields:
+        fields = {**fields, "provenance": Provenance.model_construct(**fields["provenance"])}
+    return model.model_construct(**fields)

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from newsmill.core.korean import Particles
 from newsmill.core.memo import Memo
+from newsmill.core.reading import Reading, Scanner
 from newsmill.core.rulebook import Rulebook, RuleFile
 from newsmill.events import Keyword
 
@@ -26,6 +27,8 @@ _FILE: Final = "stopwords.toml"
 _MOST: Final = 10
 _READ: Final = 3_000  # code points of the text; keywords of news stand early
 _TITLE_READ: Final = 300
+_TITLE_PIECES: Final = 100
+_BETWEEN: Final = 4  # pieces that the two line breaks after the title add
 _LONGEST: Final = 40  # code points of a word; longer ones are addresses
 _LEAD: Final = 300  # code points in which a word counts fully
 _TITLE_WEIGHT: Final = 2.5
@@ -66,23 +69,21 @@ class KeywordRules:
     suffixes: re.Pattern[str]
     short_ends: frozenset[str]  # second syllables of words of two that are a noun of one and a particle: 때를
     common: Mapping[str, float]  # word → documents of 10,000
-    # What stands between two spaces → its words; None for a word that is no keyword, and for a mark.
-    words_of: Memo[tuple[_Word | None, ...]] = field(init=False, repr=False)
-    latin_of: Memo[tuple[_Word | None, ...]] = field(init=False, repr=False)  # the same, of a script without spaces
+    analysed: Memo[_Word | None] = field(init=False, repr=False)
+    latin_of: Memo[tuple[_Word | None, ...]] = field(init=False, repr=False)  # words of a script without spaces
+    scanner: Scanner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        analysed = Memo(lambda word: _analyse(word, self), _CACHE)
-        object.__setattr__(
-            self, "words_of", Memo(lambda chunk: tuple(map(analysed.__getitem__, _TOKEN.findall(chunk))), _CACHE)
-        )
-        object.__setattr__(
-            self,
-            "latin_of",
-            Memo(
-                lambda chunk: tuple([analysed[word] if word.isascii() else None for word in _TOKEN.findall(chunk)]),
-                _CACHE,
-            ),
-        )
+        def latin(piece: str) -> tuple[_Word | None, ...]:
+            return tuple([self.analysed[word] if word.isascii() else None for word in _TOKEN.findall(piece)])
+
+        object.__setattr__(self, "analysed", Memo(lambda word: _analyse(word, self), _CACHE))
+        object.__setattr__(self, "latin_of", Memo(latin, _CACHE))
+        object.__setattr__(self, "scanner", Scanner((), self.words_of))
+
+    def words_of(self, piece: str) -> tuple[_Word | None, ...]:
+        """The words of what stands between two spaces; None for one that is no keyword, and for a mark."""
+        return tuple(map(self.analysed.__getitem__, _TOKEN.findall(piece)))
 
     @classmethod
     def from_rulebook(cls, rulebook: Rulebook) -> KeywordRules:
@@ -107,16 +108,28 @@ class KeywordRules:
         return math.log(10_000 / self.common.get(key, _UNSEEN))
 
 
-def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRules) -> list[Keyword]:
+def rank_keywords(
+    title: str | None, text: str, language: str, rules: KeywordRules, reading: Reading | None = None
+) -> list[Keyword]:
     """At most ten terms, best first, scores relative to the best (1.0); ties by place in the article, then by term.
 
     Words tell their script themselves, so ``language`` only stops what this cannot read: Chinese and Japanese write
     without spaces, of them Latin words alone are ranked. Reads 3,000 code points; linear in them.
     """
-    read = (rules.latin_of if language.startswith(("zh", "ja")) else rules.words_of).__getitem__
+    if reading is None:
+        reading = rules.scanner.read(title, text)
     lead = text.find(" ", _LEAD, _READ) + 1 or min(_LEAD, len(text))
-    pieces = (title[:_TITLE_READ] if title else "", text[:lead], text[lead:_READ])
-    runs = [list(chain.from_iterable(map(read, piece.replace("\n", " \n ").split(" ")))) for piece in pieces]
+    if language.startswith(("zh", "ja")):
+        read = rules.latin_of.__getitem__
+        pieces = (title[:_TITLE_READ] if title else "", text[:lead], text[lead:_READ])
+        runs = [list(chain.from_iterable(map(read, piece.replace("\n", " \n ").split(" ")))) for piece in pieces]
+    else:
+        words_of = [piece[1] for piece in reading.pieces]
+        begin = 0 if title is None else reading.count(title) + _BETWEEN
+        middle = begin + (reading.count(text[:lead]) if lead < len(text) else len(words_of))
+        end = begin + (reading.count(text[:_READ]) if _READ < len(text) else len(words_of))
+        parts = words_of[: min(begin, _TITLE_PIECES)], words_of[begin:middle], words_of[middle:end]
+        runs = [list(chain.from_iterable(part)) for part in parts]
     of_title, of_lead, of_rest = (list(filter(None, run)) for run in runs)
     found = of_title + of_lead + of_rest
     keys = [word[0] for word in found]

@@ -7,25 +7,27 @@ is sought where its first telling word stands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 import ahocorasick_rs
 
 from newsmill.core.matching import Hit, Key, Matcher, Place, fold
 from newsmill.core.memo import Memo
 
-__all__ = ["Reading", "Scanner", "find_hits", "read_for"]
+__all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
 
 _REMEMBERED: Final = 1 << 16  # pieces
 _SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
 _SHORT: Final = 3  # letters: "the", "in", "new" tell nothing
+_FOLDED: Final = 1 << 12  # pairs of characters
 _AFTER: Final = 16  # characters after a pattern that may decide whether it is whole: particles
 
 
 class _Phrase(NamedTuple):
-    """A pattern of several words: its key, and how many of its characters stand before the word it is sought by."""
+    """A pattern of several words, and how many of its characters stand before the word it is sought by."""
 
     text: str
     before: int
@@ -33,42 +35,51 @@ class _Phrase(NamedTuple):
 
 
 class _Word(NamedTuple):
-    """What a word of the automaton stands for: a whole pattern, by matcher, and phrases that hold it."""
+    """What a word of the automaton stands for: a whole pattern, by matcher, and phrases that begin with or hold it."""
 
     keys: tuple[Key | None, ...] | None
-    phrases: tuple[_Phrase, ...]
+    begins: dict[str, list[_Phrase]]  # by the two characters after the space, or the one
+    held: list[_Phrase]
 
 
 class _Marks(NamedTuple):
-    """What stands in a piece: places by matcher, and the phrases that may, each with the place of its word."""
+    """What stands in a piece: the matcher and the place of each hit, and the words by which phrases are sought."""
 
-    places: tuple[tuple[Place, ...], ...]
-    phrases: tuple[tuple[int, _Phrase], ...]
+    places: tuple[tuple[int, int, int, int], ...]
+    words: tuple[tuple[int, int, _Word], ...]
+
+
+class Piece(NamedTuple):
+    """What is known of the characters between two spaces."""
+
+    marks: _Marks | None
+    words: tuple[Any, ...]  # whatever the step that counts words makes of it
 
 
 class Scanner:
-    """Several matchers with one automaton; remembers pieces of text, bounded."""
+    """Several matchers with one automaton, and a function of words; what they say of a piece is remembered, bounded."""
 
-    def __init__(self, matchers: Sequence[Matcher]) -> None:
+    def __init__(
+        self, matchers: Sequence[Matcher], words_of: Callable[[str], tuple[Any, ...]] = lambda piece: ()
+    ) -> None:
         self.matchers: Final = tuple(matchers)
+        self.pieces: Final = Memo(lambda piece: Piece(self._mark(piece), words_of(piece)), _REMEMBERED)
         owned = {key: tuple(m.keys.get(key) for m in matchers) for m in matchers for key in m.keys}
-        words: dict[str, list[_Phrase]] = {}
+        words = {text: _Word(keys, {}, []) for text, keys in owned.items() if " " not in text}
         for text, keys in owned.items():
             first, _, rest = text.partition(" ")
-            if rest:
-                before = 0
-                if len(first) <= _SHORT and first.isascii():
-                    telling = max(rest.split(" "), key=len)
-                    if len(telling) > len(first):
-                        before = text.index(f" {telling}") + 1
-                        first = telling
-                words.setdefault(first, []).append(_Phrase(text, before, keys))
+            if not rest:
+                continue
+            telling = max(rest.split(" "), key=len)
+            if len(first) <= _SHORT and first.isascii() and len(telling) > len(first):
+                before = text.index(f" {telling}") + 1
+                words.setdefault(telling, _Word(None, {}, [])).held.append(_Phrase(text, before, keys))
             else:
-                words.setdefault(text, [])
-        self._words = [_Word(owned.get(word), tuple(phrases)) for word, phrases in words.items()]
+                begins = words.setdefault(first, _Word(None, {}, [])).begins
+                begins.setdefault(rest[:2].rstrip(), []).append(_Phrase(text, 0, keys))
+        self._words = list(words.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(words), store_patterns=False)
-        self.marks: Final = Memo(self._mark, _REMEMBERED)
-        """Piece → its marks; None for most."""
+        self._folded = Memo(fold, _FOLDED)
 
     def read(self, title: str | None, text: str) -> Reading:
         """An article to look at with these matchers."""
@@ -77,66 +88,67 @@ class Scanner:
     def _mark(self, piece: str) -> _Marks | None:
         folded = fold(piece) + " "
         candidates: list[list[tuple[Key, int, int]]] = [[] for _ in self.matchers]
-        phrases: list[tuple[int, _Phrase]] = []
+        words: list[tuple[int, int, _Word]] = []
         for index, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
-            keys, longer = self._words[index]
-            if keys is not None:
-                for key, of_matcher in zip(keys, candidates, strict=True):
+            word = self._words[index]
+            if word.keys is not None:
+                for key, of_matcher in zip(word.keys, candidates, strict=True):
                     if key is not None:
                         of_matcher.append((key, start, end))
-            for phrase in longer:
-                if phrase.before:
-                    if (start == 0 or folded[start - 1] == " ") and self._goes_on(folded, phrase, start):
-                        phrases.append((start, phrase))
-                elif folded[end] == " ":
-                    phrases.append((start, phrase))
+            # a word within a phrase stands at an edge of its piece
+            if (word.begins and folded[end] == " ") or (word.held and (start == 0 or folded[start - 1] == " ")):
+                words.append((start, end, word))
         places = tuple(
-            tuple(matcher.decide(found, piece, folded)) if found else ()
-            for matcher, found in zip(self.matchers, candidates, strict=True)
+            (index, *place)
+            for index, (matcher, found) in enumerate(zip(self.matchers, candidates, strict=True))
+            for place in matcher.decide(found, piece, folded)
         )
-        return _Marks(places, tuple(phrases)) if any(places) or phrases else None
+        return _Marks(places, tuple(words)) if places or words else None
 
-    @staticmethod
-    def _goes_on(folded: str, phrase: _Phrase, start: int) -> bool:
-        """Whether a piece agrees with the rest of a phrase as far as the piece goes."""
-        rest = phrase.text[phrase.before :]
-        return folded.startswith(rest, start) or rest.startswith(folded[start:])
-
-    def find(self, whole: str, pieces: Sequence[str]) -> tuple[list[Place], ...]:
-        """The hits by matcher, sorted; ``pieces`` are of ``whole``, split at spaces, each line break one of its own."""
+    def find(self, whole: str, texts: Sequence[str], pieces: Sequence[Piece]) -> tuple[list[Place], ...]:
+        """The hits by matcher, sorted. ``texts`` are of ``whole``, cut at spaces, each line break one of its own."""
         found: tuple[list[Place], ...] = tuple([] for _ in self.matchers)
-        offset = passed = 0
-        for index, marks in enumerate(map(self.marks.__getitem__, pieces)):
-            if marks is None:
-                continue
-            between = pieces[passed:index]
+        marked = [index for index, piece in enumerate(pieces) if piece[0] is not None]
+        if not marked:
+            return found
+        ends = list(accumulate(map(len, texts), initial=0))
+        folded = self._folded
+        breaks = passed = 0
+        for index in marked:
             # a line break was given two spaces that the whole does not have
-            offset += sum(map(len, between)) + len(between) - 2 * between.count("\n")
+            breaks += texts[passed:index].count("\n")
             passed = index
-            for places, of_matcher in zip(marks.places, found, strict=True):
-                for start, end, pattern in places:
-                    of_matcher.append((offset + start, end - offset, pattern))
-            if marks.phrases:
-                self._find_phrases(whole, offset, marks.phrases, found)
+            offset = ends[index] + index - 2 * breaks
+            marks = pieces[index][0]
+            for matcher, start, end, pattern in marks.places:
+                found[matcher].append((offset + start, end - offset, pattern))
+            for start, end, word in marks.words:
+                end += offset
+                following = folded[whole[end + 1 : end + 3]]
+                begins = word.begins
+                if following in begins:
+                    self._find_phrases(whole, offset + start, begins[following], found)
+                if following[:1] in begins:
+                    self._find_phrases(whole, offset + start, begins[following[:1]], found)
+                if word.held:
+                    self._find_phrases(whole, offset + start, word.held, found)
         for of_matcher in found:
             of_matcher.sort()
         return found
 
-    def _find_phrases(
-        self, whole: str, offset: int, phrases: Sequence[tuple[int, _Phrase]], found: Sequence[list[Place]]
-    ) -> None:
-        for start, phrase in phrases:
-            at = offset + start - phrase.before
-            begin = max(0, at - 1)
-            window = whole[begin : at + len(phrase.text) + _AFTER]
-            folded = fold(window)
-            if at < 0 or not folded.startswith(phrase.text, at - begin):
+    def _find_phrases(self, whole: str, place: int, phrases: list[_Phrase], found: Sequence[list[Place]]) -> None:
+        for phrase in phrases:
+            text, before, keys = phrase
+            at = place - before
+            if at < 0 or fold(whole[at : at + len(text)]) != text:
                 continue
-            folded += " "
+            begin = max(0, at - 1)
+            window = whole[begin : at + len(text) + _AFTER]
+            folded = fold(window) + " "
             at -= begin
-            for key, matcher, of_matcher in zip(phrase.keys, self.matchers, found, strict=True):
+            for key, matcher, of_matcher in zip(keys, self.matchers, found, strict=True):
                 if key is not None:
-                    for left, right, pattern in matcher.decide([(key, at, at + len(phrase.text))], window, folded):
+                    for left, right, pattern in matcher.decide([(key, at, at + len(text))], window, folded):
                         of_matcher.append((begin + left, right - begin, pattern))
 
 
@@ -144,12 +156,16 @@ class Reading:
     """A title and a text as one, looked at once for several steps, when the first of them asks."""
 
     def __init__(self, title: str | None, text: str, scanner: Scanner) -> None:
+        self.title: Final = title
+        self.text: Final = text
         self.whole: Final = text if title is None else f"{title}{_SEAM}{text}"
         self.begin: Final = len(self.whole) - len(text)
         """Where the text begins in the whole."""
         self._scanner = scanner
         self._folded: str | None = None
         self._places: tuple[list[Place], ...] | None = None
+        self._texts: list[str] | None = None
+        self._pieces: list[Piece] = []
 
     @property
     def folded(self) -> str:
@@ -158,10 +174,24 @@ class Reading:
             self._folded = fold(self.whole)
         return self._folded
 
+    @property
+    def pieces(self) -> list[Piece]:
+        """What is known of the pieces of the whole, each line break one of its own."""
+        if self._texts is None:
+            self._texts = self.whole.replace("\n", " \n ").split(" ")
+            self._pieces = list(map(self._scanner.pieces.__getitem__, self._texts))
+        return self._pieces
+
+    @staticmethod
+    def count(text: str) -> int:
+        """How many pieces a stretch of text has that ends after a space."""
+        return text.count(" ") + 2 * text.count("\n")
+
     def places(self, matcher: Matcher) -> list[Place]:
         """The hits of one of the scanner's matchers in the whole, sorted: by start, then the longest first."""
         if self._places is None:
-            self._places = self._scanner.find(self.whole, self.whole.replace("\n", " \n ").split(" "))
+            pieces = self.pieces
+            self._places = self._scanner.find(self.whole, self._texts or (), pieces)
         return self._places[self._scanner.matchers.index(matcher)]
 
 
