@@ -194,7 +194,7 @@ def _dump(fields: dict[str, Any], model: type[EnrichedArticle] | type[StoryItem]
     try:
         return orjson.dumps(fields, default=vars)
     except orjson.JSONEncodeError:  # ``extra`` may hold whole numbers beyond 64 bits
-        return _ADAPTERS[model].dump_json(_model(model, fields))
+        return _ADAPTERS[model].dump_json(_model(model, fields))  # type: ignore[type-var]
 
 
 def _model(model: type[M], fields: dict[str, Any]) -> M:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from newsmill.core.korean import Particles
@@ -46,6 +47,9 @@ _TOKEN: Final = re.compile(
     r"[A-Za-z0-9À-ɏ가-힣][A-Za-z0-9À-ɏ가-힣&+]*+(?:['’.-](?=[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ가-힣&+]*+)*+|[^\w\s]|\n"
 )
 _HANGUL: Final = re.compile(r"[가-힣]")
+
+
+_words_of = itemgetter(1)
 
 
 class _Word(NamedTuple):
@@ -124,7 +128,7 @@ def rank_keywords(
         pieces = (title[:_TITLE_READ] if title else "", text[:lead], text[lead:_READ])
         runs = [list(chain.from_iterable(map(read, piece.replace("\n", " \n ").split(" ")))) for piece in pieces]
     else:
-        words_of = [piece[1] for piece in reading.pieces]
+        words_of = list(map(_words_of, reading.pieces))
         begin = 0 if title is None else reading.count(title) + _BETWEEN
         middle = begin + (reading.count(text[:lead]) if lead < len(text) else len(words_of))
         end = begin + (reading.count(text[:_READ]) if _READ < len(text) else len(words_of))

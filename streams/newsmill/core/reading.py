@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, compress, count
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import ahocorasick_rs
@@ -54,6 +55,9 @@ class Piece(NamedTuple):
 
     marks: _Marks | None
     words: tuple[Any, ...]  # whatever the step that counts words makes of it
+
+
+_marks = itemgetter(0)
 
 
 class Scanner:
@@ -108,7 +112,7 @@ class Scanner:
     def find(self, whole: str, texts: Sequence[str], pieces: Sequence[Piece]) -> tuple[list[Place], ...]:
         """The hits by matcher, sorted. ``texts`` are of ``whole``, cut at spaces, each line break one of its own."""
         found: tuple[list[Place], ...] = tuple([] for _ in self.matchers)
-        marked = [index for index, piece in enumerate(pieces) if piece[0] is not None]
+        marked = list(compress(count(), map(_marks, pieces)))
         if not marked:
             return found
         ends = list(accumulate(map(len, texts), initial=0))
@@ -120,6 +124,7 @@ class Scanner:
             passed = index
             offset = ends[index] + index - 2 * breaks
             marks = pieces[index][0]
+            assert marks is not None
             for matcher, start, end, pattern in marks.places:
                 found[matcher].append((offset + start, end - offset, pattern))
             for start, end, word in marks.words:

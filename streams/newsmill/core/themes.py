@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from newsmill.core.reading import Reading, read_for
@@ -32,6 +33,8 @@ _DIGITS = 4  # of a score: enough to rank by, few enough to read
 _ZONES = ("title", "lead", "body", "text")
 _TITLE, _LEAD, _BODY, _TEXT = range(4)
 _ANY = -1
+
+_Gains = tuple[float, ...]  # one for each theme of the model
 
 
 class TermTrace(NamedTuple):
@@ -65,11 +68,11 @@ class _LearnedTerm(NamedTuple):
     """What one term of a theme adds to each margin, by zone: where it stands first, and where it stands again."""
 
     surface: str
-    at_first: tuple[tuple[float, ...] | None, ...]
-    by_zone: tuple[tuple[float, ...] | None, ...]
+    at_first: tuple[_Gains | None, ...]
+    by_zone: tuple[_Gains | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ThemeRules:
     """The themes, compiled, and the learned weights for them if there are any."""
 
@@ -89,24 +92,37 @@ class ThemeRules:
         """The ids of all themes, sorted."""
         return tuple(theme.id for theme in self.lexicon.themes)
 
-    def gains_of_totals(self, theme: ThemeFile) -> list[tuple[float, ...] | None]:
-        """The learned weights of a theme's totals."""
-        return [] if self.model is None else [self.model.learned[key] for key in _totals_of(theme)]
+    @cached_property
+    def columns(self) -> tuple[int | None, ...]:
+        """The model's column of each theme; None where the rules alone decide."""
+        known = self.model.themes if self.model else ()
+        return tuple(known.index(theme) if theme in known else None for theme in self.themes)
+
+    @cached_property
+    def totals(self) -> tuple[tuple[_Gains | None, ...], ...]:
+        """The learned weights of each theme's totals."""
+        if self.model is None:
+            return ((),) * len(self.themes)
+        return tuple(tuple(self.model.learned[key] for key in _totals_of(theme)) for theme in self.lexicon.themes)
 
     def learn(self, index: int, pattern: int) -> _LearnedTerm:
         """Look up what was learned for one pattern's term in one theme."""
-        theme, surface, learned = self.lexicon.themes[index], self.lexicon.surfaces[pattern], None
-        at_first, by_zone = list[tuple[float, ...] | None](), list[tuple[float, ...] | None]()
+        theme, surface = self.lexicon.themes[index], self.lexicon.surfaces[pattern]
+        at_first: list[_Gains | None] = []
+        by_zone: list[_Gains | None] = []
         for zone in range(len(_ZONES)):
-            anywhere, here = (
-                weights and tuple(weight * _TERM_VALUE for weight in weights)
-                for weights in (self.model.learned[key] if self.model else None for key in _keys_of(theme, surface, zone))
-            )
-            both = anywhere and here and tuple(one + other for one, other in zip(anywhere, here, strict=True))
-            at_first.append(both or anywhere or here)
+            anywhere, here = [self._gains(key) for key in _keys_of(theme, surface, zone)]
+            if anywhere and here:
+                at_first.append(tuple(one + other for one, other in zip(anywhere, here, strict=True)))
+            else:
+                at_first.append(anywhere or here)
             by_zone.append(here)
         learned = self.gains[index, pattern] = _LearnedTerm(surface, tuple(at_first), tuple(by_zone))
         return learned
+
+    def _gains(self, key: str) -> _Gains | None:
+        weights = self.model.learned[key] if self.model else None
+        return weights and tuple(weight * _TERM_VALUE for weight in weights)
 
 
 class _Term(NamedTuple):
@@ -167,7 +183,7 @@ def classify(title: str | None, text: str, rules: ThemeRules, reading: Reading |
     and text, by a scanner that holds the terms, where other steps share it.
     """
     sums = _weigh(title, text, rules.lexicon, reading)
-    if not any([total.spoken_for for total in sums]):
+    if not any(total.spoken_for for total in sums):
         return []
     themes = rules.lexicon.themes
     found = [
@@ -249,11 +265,10 @@ def _decide(sums: list[_Sum], length: int, rules: ThemeRules) -> list[_Decision]
     learned = _learned_margins(sums, rules)
     trust = min(1.0, _MODEL_CHARACTERS / length) if length else 1.0
     decisions = []
-    for index, (theme, total) in enumerate(zip(rules.lexicon.themes, sums, strict=True)):
+    for index, (theme, total, known) in enumerate(zip(rules.lexicon.themes, sums, rules.columns, strict=True)):
         margin = theme.slope * (_reached(total, theme) - theme.threshold)
-        column = None
-        if learned is not None and rules.model is not None and theme.id in rules.model.themes:
-            column = rules.model.themes.index(theme.id)
+        column = None if learned is None else known
+        if learned is not None and column is not None:
             margin = trust * learned[column] + (1 - trust) * margin
         decisions.append(_Decision(index, margin, margin >= 0 and total.spoken_for, column))
     return decisions
@@ -262,22 +277,24 @@ def _decide(sums: list[_Sum], length: int, rules: ThemeRules) -> list[_Decision]
 def _learned_margins(sums: list[_Sum], rules: ThemeRules) -> list[float] | None:
     """What the model says, in log-odds by its themes; None where there is no model, or no term at all."""
     model = rules.model
-    if model is None or not any([total.terms for total in sums]):
+    if model is None or not any(total.terms for total in sums):
         return None
     margins = list(model.bias)
     for index, (theme, total) in enumerate(zip(rules.lexicon.themes, sums, strict=True)):
-        if theme.id not in model.themes:
+        if rules.columns[index] is None:
             continue
-        for gains, value in zip(rules.gains_of_totals(theme), _values(total, theme), strict=True):
+        for gains, value in zip(rules.totals[index], _values(total, theme), strict=True):
             if gains is not None and value:
                 margins = [margin + gain * value for margin, gain in zip(margins, gains, strict=True)]
+        if not total.terms:
+            continue
         for gains in _gains(index, total.terms, rules):
             if gains is not None:
                 margins = [margin + gain for margin, gain in zip(margins, gains, strict=True)]
     return margins
 
 
-def _gains(index: int, terms: list[_Term], rules: ThemeRules) -> Iterator[tuple[float, ...] | None]:
+def _gains(index: int, terms: list[_Term], rules: ThemeRules) -> Iterator[_Gains | None]:
     """What each of a theme's terms adds to each margin; a repeated one adds nothing, one in another zone its zone."""
     seen: set[tuple[str, int]] = set()
     learned = rules.gains
@@ -304,7 +321,7 @@ def _worth(sums: list[_Sum], decision: _Decision, rules: ThemeRules, *, own: boo
         is_own = index == decision.theme
         if (own or column is None) and not is_own:
             continue
-        if column is not None and (rules.model is None or theme.id not in rules.model.themes):
+        if column is not None and rules.columns[index] is None:
             continue
         terms = sums[index].terms
         if column is None:
