@@ -156,5 +156,3 @@ class Matcher:
                 places.append((start, -end, pattern))
         places.sort()
         return places
-
-

@@ -7,6 +7,7 @@ is sought where its first telling word stands.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate, compress, count
@@ -21,6 +22,7 @@ from newsmill.core.memo import Memo
 __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
 
 _REMEMBERED: Final = 1 << 16  # pieces
+_LONGEST: Final = 64  # characters of a piece that is remembered; what is longer comes once
 _SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
 _SHORT: Final = 3  # letters: "the", "in", "new" tell nothing
 _FOLDED: Final = 1 << 12  # pairs of characters
@@ -67,7 +69,8 @@ class Scanner:
         self, matchers: Sequence[Matcher], words_of: Callable[[str], tuple[Any, ...]] = lambda piece: ()
     ) -> None:
         self.matchers: Final = tuple(matchers)
-        self.pieces: Final = Memo(lambda piece: Piece(self._mark(piece), words_of(piece)), _REMEMBERED)
+        self._words_of = words_of
+        self._known: dict[str, Piece] = {}
         owned = {key: tuple(m.keys.get(key) for m in matchers) for m in matchers for key in m.keys}
         words = {text: _Word(keys, {}, []) for text, keys in owned.items() if " " not in text}
         for text, keys in owned.items():
@@ -89,11 +92,40 @@ class Scanner:
         """An article to look at with these matchers."""
         return Reading(title, text, self)
 
-    def _mark(self, piece: str) -> _Marks | None:
-        folded = fold(piece) + " "
+    def look_up(self, texts: list[str]) -> list[Piece]:
+        """What is known of pieces; the new ones are looked at together."""
+        pieces = list(map(self._known.get, texts))
+        if None in pieces:
+            new = self._look_at([text for text, piece in zip(texts, pieces, strict=True) if piece is None])
+            return [piece or new[text] for text, piece in zip(texts, pieces, strict=True)]
+        return pieces  # type: ignore[return-value]
+
+    def _look_at(self, texts: list[str]) -> dict[str, Piece]:
+        words_of = self._words_of
+        new = {text: Piece(None, words_of(text)) for text in texts}
+        texts = list(new)
+        starts = list(accumulate([len(text) + 1 for text in texts], initial=0))
+        folded = fold(" ".join(texts)) + " "
+        hits: dict[int, list[tuple[int, int, int]]] = {}
+        for hit in self._automaton.find_matches_as_indexes(folded, overlapping=True):
+            hits.setdefault(bisect_right(starts, hit[1]) - 1, []).append(hit)
+        for index, of_piece in hits.items():
+            text, start = texts[index], starts[index]
+            marks = self._mark(text, folded[start : start + len(text) + 1], start, of_piece)
+            if marks is not None:
+                new[text] = Piece(marks, new[text].words)
+        known = self._known
+        if len(known) + len(new) > _REMEMBERED:
+            known.clear()
+        known.update((text, piece) for text, piece in new.items() if len(text) <= _LONGEST)
+        return new
+
+    def _mark(self, piece: str, folded: str, offset: int, hits: list[tuple[int, int, int]]) -> _Marks | None:
         candidates: list[list[tuple[Key, int, int]]] = [[] for _ in self.matchers]
         words: list[tuple[int, int, _Word]] = []
-        for index, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
+        for index, start, end in hits:
+            start -= offset
+            end -= offset
             word = self._words[index]
             if word.keys is not None:
                 for key, of_matcher in zip(word.keys, candidates, strict=True):
@@ -105,6 +137,7 @@ class Scanner:
         places = tuple(
             (index, *place)
             for index, (matcher, found) in enumerate(zip(self.matchers, candidates, strict=True))
+            if found
             for place in matcher.decide(found, piece, folded)
         )
         return _Marks(places, tuple(words)) if places or words else None
@@ -184,7 +217,7 @@ class Reading:
         """What is known of the pieces of the whole, each line break one of its own."""
         if self._texts is None:
             self._texts = self.whole.replace("\n", " \n ").split(" ")
-            self._pieces = list(map(self._scanner.pieces.__getitem__, self._texts))
+            self._pieces = self._scanner.look_up(self._texts)
         return self._pieces
 
     @staticmethod

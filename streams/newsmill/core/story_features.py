@@ -53,6 +53,7 @@ _DAYS = 31
 _DATELINE = re.compile(r"^\s*\([^()]{1,40}=[^()]{1,20}\)\s*(?:[가-힣· ]{2,30}(?:기자|특파원))?\s*=?")
 _TAG = re.compile(r"\[[^\[\]]{1,12}\]|\((?:종합\d?보?|\d보|영상|사진)\)")
 _LONGEST_WORD = 40
+_MAX_TOKENS = 400  # of one part; its characters bound it too
 
 
 _CACHED = 1 << 15  # words of each kind
@@ -78,20 +79,10 @@ class _LatinWord(NamedTuple):
     terms: tuple[_Term, ...]
 
 
-class _Piece(NamedTuple):
-    """What stands between two spaces: Latin words, or terms (None for marks alone); or ``is_open``: look at it anew."""
-
-    latin: tuple[_LatinWord, ...]
-    terms: tuple[_Term, ...] | None
-    named: tuple[str, ...]
-    is_open: bool
-
-
 class _Lexicon(NamedTuple):
     """The rules, and what they make of each word."""
 
     rules: StoryRules
-    pieces: Memo[_Piece]
     latin: Memo[_LatinWord]
     korean: Memo[_Terms]
     numbers: Memo[_Terms]  # "1,500 만": digits and unit
@@ -102,7 +93,6 @@ class _Lexicon(NamedTuple):
 def _lexicon(rules: StoryRules) -> _Lexicon:
     lexicon = _Lexicon(
         rules,
-        pieces=Memo(lambda piece: _read_piece(piece, lexicon), _CACHED),
         latin=Memo(lambda word: _latin_word(word, rules), _CACHED),
         korean=Memo(lambda word: _korean_word(word, rules), _CACHED),
         numbers=Memo(lambda number: _number_term(number, rules), _CACHED),
@@ -198,54 +188,13 @@ def _normal(text: str, limit: int) -> str:
 def _scan(text: str, lexicon: _Lexicon, named: list[str]) -> list[_Term]:
     """The terms of a text, repeated ones too, in its order; ids of entities and concepts are added to ``named``."""
     found: list[_Term] = []
-    latin: list[_LatinWord] = []  # a run of Latin words, for phrases
-    open_pieces: list[str] = []  # with numbers: a unit may stand in the next piece
-    pieces = text.replace("\n", " ").split(" ")
-    for piece, (words, terms, ids, is_open) in zip(pieces, map(lexicon.pieces.__getitem__, pieces), strict=True):
-        if open_pieces or is_open:
-            open_pieces.append(piece)
-            if not is_open:
-                _scan_tokens(" ".join(open_pieces), lexicon, latin, found, named)
-                open_pieces.clear()
-            continue
-        if words:
-            latin += words
-        elif terms is not None:
-            if latin:
-                _flush(latin, lexicon, found, named)
-            found += terms
-            if ids:
-                named += ids
-    if open_pieces:
-        _scan_tokens(" ".join(open_pieces), lexicon, latin, found, named)
-    if latin:
-        _flush(latin, lexicon, found, named)
-    return found
-
-
-def _read_piece(piece: str, lexicon: _Lexicon) -> _Piece:
-    """What a text between two spaces gives, if that does not depend on what follows."""
-    tokens = _TOKEN.findall(piece)
-    if all(word and not after for _, word, after, *_ in tokens):
-        return _Piece(tuple(lexicon.latin[word] for _, word, *_ in tokens), None, (), False)
-    if all(hangul or han for hangul, _, _, _, _, han in tokens):
-        found: list[_Term] = []
-        named: list[str] = []
-        _scan_tokens(piece, lexicon, [], found, named)
-        return _Piece((), tuple(found), tuple(named), False)
-    return _Piece((), None, (), True)
-
-
-def _scan_tokens(
-    text: str, lexicon: _Lexicon, latin: list[_LatinWord], found: list[_Term], named: list[str]
-) -> None:
-    """Add the terms of a text token by token; ``latin`` is the run of Latin words before it, and then after it."""
+    latin: list[str] = []  # a run of Latin words, for phrases
     rules = lexicon.rules
     endings = rules.particles.endings
     korean = lexicon.korean
-    for hangul, word, after, digits, unit, han in _TOKEN.findall(text):
+    for hangul, word, after, digits, unit, han in _TOKEN.findall(text)[:_MAX_TOKENS]:
         if word:
-            latin.append(lexicon.latin[word])
+            latin.append(word)
             if after and after not in endings:
                 _flush(latin, lexicon, found, named)
                 terms, ids = korean[after]
@@ -269,24 +218,28 @@ def _scan_tokens(
                     found += terms
                     named += ids
                 else:
-                    latin.append(lexicon.latin[unit])
+                    latin.append(unit)
+    if latin:
+        _flush(latin, lexicon, found, named)
+    return found
 
 
-def _flush(latin: list[_LatinWord], lexicon: _Lexicon, found: list[_Term], named: list[str]) -> None:
+def _flush(latin: list[str], lexicon: _Lexicon, found: list[_Term], named: list[str]) -> None:
     """Terms of a run of Latin words: the longest phrase at each place, else the stemmed word. Empties the run."""
-    skipped = 0
-    for at, (plain, phrases, terms) in enumerate(latin):
-        if skipped:
-            skipped -= 1
-            continue
+    known = lexicon.latin
+    at, count = 0, len(latin)
+    while at < count:
+        plain, phrases, terms = known[latin[at]]
+        step = 1
         for rest, ids in phrases:
             size = len(rest)
-            if at + size < len(latin) and all([latin[at + 1 + k].plain == rest[k] for k in range(size)]):
-                skipped = size
+            if at + size < count and all(known[latin[at + 1 + k]].plain == rest[k] for k in range(size)):
+                step = size + 1
                 terms, _ = _named(ids, stem_english(" ".join((plain, *rest))), lexicon.rules)
                 named += ids
                 break
         found += terms
+        at += step
     latin.clear()
 
 
