@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold"]
+__all__ = ["MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold", "script"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -83,7 +83,7 @@ def _half_width(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
 
-def _script(character: str) -> int:
+def script(character: str) -> int:
     """1 for a Latin letter or digit, 2 for a Hangul syllable, 0 for anything else."""
     if character < "\x80":
         return _LATIN if character.isalnum() else 0
@@ -117,8 +117,8 @@ class Matcher:
             )
         self.keys = {
             key: Key(
-                _script(key[0]),
-                _script(key[-1]),
+                script(key[0]),
+                script(key[-1]),
                 all(entry.guard_left for entry in of_key),
                 all(entry.guard_right for entry in of_key),
                 tuple(of_key),
@@ -137,11 +137,11 @@ class Matcher:
         follow = self._particles.follow
         places: list[Place] = []
         for (first, last, always_left, always_right, entries), start, end in candidates:
-            left_free = not (start and first) or _script(folded[start - 1]) != first
+            left_free = not (start and first) or script(folded[start - 1]) != first
             if always_left and not left_free:
                 continue
             right_free = True
-            if last and end < size and (after := _script(folded[end])):
+            if last and end < size and (after := script(folded[end])):
                 if after == _HANGUL and (last == _HANGUL or self._particles_after_latin):
                     right_free = follow(folded, end)
                 else:

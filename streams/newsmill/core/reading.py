@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import ahocorasick_rs
 
-from newsmill.core.matching import Hit, Key, Matcher, Place, fold
+from newsmill.core.matching import Hit, Key, Matcher, Place, fold, script
 from newsmill.core.memo import Memo
 
 __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
@@ -24,7 +24,8 @@ __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
 _REMEMBERED: Final = 1 << 16  # pieces
 _LONGEST: Final = 64  # characters of a piece that is remembered; what is longer comes once
 _SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
-_SHORT: Final = 3  # letters: "the", "in", "new" tell nothing
+_COMMON: Final = frozenset("a an and are as at be by for he in is it may new no not of off on or the to up us we you".split())
+"""Words by whose place no phrase is sought: they stand everywhere."""
 _FOLDED: Final = 1 << 12  # pairs of characters
 _AFTER: Final = 16  # characters after a pattern that may decide whether it is whole: particles
 
@@ -43,6 +44,7 @@ class _Word(NamedTuple):
     keys: tuple[Key | None, ...] | None
     begins: dict[str, list[_Phrase]]  # by the two characters after the space, or the one
     held: list[_Phrase]
+    guarded: int  # the script that may not stand before it, if no phrase may begin within a word
 
 
 class _Marks(NamedTuple):
@@ -72,17 +74,26 @@ class Scanner:
         self._words_of = words_of
         self._known: dict[str, Piece] = {}
         owned = {key: tuple(m.keys.get(key) for m in matchers) for m in matchers for key in m.keys}
-        words = {text: _Word(keys, {}, []) for text, keys in owned.items() if " " not in text}
+        free = {
+            text.partition(" ")[0]
+            for text, keys in owned.items()
+            if not all(key is None or key.always_left for key in keys)
+        }
+
+        def word_of(text: str) -> _Word:
+            return _Word(owned.get(text), {}, [], 0 if text in free else script(text[0]))
+
+        words = {text: word_of(text) for text in owned if " " not in text}
         for text, keys in owned.items():
             first, _, rest = text.partition(" ")
             if not rest:
                 continue
             telling = max(rest.split(" "), key=len)
-            if len(first) <= _SHORT and first.isascii() and len(telling) > len(first):
+            if first in _COMMON and telling not in _COMMON:
                 before = text.index(f" {telling}") + 1
-                words.setdefault(telling, _Word(None, {}, [])).held.append(_Phrase(text, before, keys))
+                words.setdefault(telling, word_of(telling)).held.append(_Phrase(text, before, keys))
             else:
-                begins = words.setdefault(first, _Word(None, {}, [])).begins
+                begins = words.setdefault(first, word_of(first)).begins
                 begins.setdefault(rest[:2].rstrip(), []).append(_Phrase(text, 0, keys))
         self._words = list(words.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(words), store_patterns=False)
@@ -131,8 +142,11 @@ class Scanner:
                 for key, of_matcher in zip(word.keys, candidates, strict=True):
                     if key is not None:
                         of_matcher.append((key, start, end))
-            # a word within a phrase stands at an edge of its piece
-            if (word.begins and folded[end] == " ") or (word.held and (start == 0 or folded[start - 1] == " ")):
+            before = folded[start - 1] if start else " "
+            # a phrase goes on after a space, and begins where its keys may; a word held by one stands after a space
+            if (word.begins and folded[end] == " " and not (word.guarded and script(before) == word.guarded)) or (
+                word.held and before == " "
+            ):
                 words.append((start, end, word))
         places = tuple(
             (index, *place)
