@@ -103,6 +103,11 @@ class Scanner:
         """An article to look at with these matchers."""
         return Reading(title, text, self)
 
+    @property
+    def remembered(self) -> int:
+        """Pieces held now; at most 65,536 (a new article's in place of all, when they would be more)."""
+        return len(self._known)
+
     def look_up(self, texts: list[str]) -> list[Piece]:
         """What is known of pieces; the new ones are looked at together."""
         pieces = list(map(self._known.get, texts))
@@ -126,9 +131,10 @@ class Scanner:
             if marks is not None:
                 new[text] = Piece(marks, new[text].words)
         known = self._known
-        if len(known) + len(new) > _REMEMBERED:
+        words = [text for text in texts if len(text) <= _LONGEST][:_REMEMBERED]
+        if len(known) + len(words) > _REMEMBERED:
             known.clear()
-        known.update((text, piece) for text, piece in new.items() if len(text) <= _LONGEST)
+        known.update((text, new[text]) for text in words)
         return new
 
     def _mark(self, piece: str, folded: str, offset: int, hits: list[tuple[int, int, int]]) -> _Marks | None:
