@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.metrics import measure_counting
+from bench.replay import run_replays, run_replays_beside_live
 from bench.soak import run_soak
 from bench.stages import StageCost, measure_growth, measure_stages, measure_steps
 from bench.stream import run_stream
 from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream")
+SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream", "replay", "beside")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each transport candidate; the median counts")
     parser.add_argument("--articles", type=int, default=20_000, help="articles of the soak")
     parser.add_argument("--stream-articles", type=int, default=100_000, help="articles of the stream")
+    parser.add_argument("--replay-records", type=int, default=100_000, help="raw records that are replayed three times")
     arguments = parser.parse_args()
     sections = arguments.sections or list(SECTIONS)
     if wrong := sorted(set(sections) - set(SECTIONS)):
@@ -83,7 +85,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "metrics", "soak", "stream"} & set(sections):
+        if {"transport", "latency", "metrics", "soak", "stream", "replay", "beside"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -118,6 +120,12 @@ def main() -> None:
             stream = asyncio.run(run_stream(servers, arguments.stream_articles))
             results["stream"] = asdict(stream)
             _table("dedupe alone, 40 % copies, twice", [asdict(stream) | {"same": "yes" if stream.same else "NO"}])
+        if "replay" in sections:
+            results["replay"] = [asdict(cost) for cost in asyncio.run(run_replays(servers, arguments.replay_records))]
+            _table("all stages over one raw topic", results["replay"])
+        if "beside" in sections:
+            results["beside"] = [asdict(latency) for latency in asyncio.run(run_replays_beside_live(servers))]
+            _table("live latency, raw to enriched, milliseconds", results["beside"])
     if "stages" in sections:
         results["stages"] = [asdict(cost) for cost in measure_stages(1000)]
         _table("CPU an article", results["stages"])

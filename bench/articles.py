@@ -11,7 +11,10 @@ import orjson
 
 from newsmill.samples import samples
 
-__all__ = ["make_articles"]
+__all__ = ["make_articles", "with_copies"]
+
+_COPIES = 0.4
+_BACK = 5000  # a copy repeats one of so many articles before it
 
 
 def _sentences() -> dict[str, list[str]]:
@@ -48,3 +51,24 @@ def make_articles(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
             "published_at": f"2026-03-{1 + number % 28:02d}T{number % 24:02d}:00:00+09:00",
             "body": "\n\n".join(chosen),
         }
+
+
+def with_copies(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Raw articles; two of five repeat an earlier one: the same, shortened, or under a byline."""
+    rng = random.Random(seed)
+    recent: list[dict[str, Any]] = []
+    originals = make_articles(count, seed)
+    for number in range(count):
+        if recent and rng.random() < _COPIES:
+            body = rng.choice(recent)["body"]
+            match rng.randrange(3):
+                case 0:
+                    body = body[: int(len(body) * rng.uniform(0.55, 0.8))]
+                case 1:
+                    body = f"(Harbour Wire) {body}\n\nThis story was supplied by the Harbour Wire."
+            yield {"url": f"https://copies{number % 31}.example/{number}", "title": f"Notice {number}", "body": body}
+            continue
+        article = next(originals)
+        recent.append(article)
+        del recent[:-_BACK]
+        yield article

@@ -40,14 +40,18 @@ class BenchMill:
 
     def worker(self, *flags: str) -> subprocess.Popen[bytes]:
         """Start a worker in a session of its own."""
+        return self.command("worker", *flags, "--metrics-port", "0")
+
+    def command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a ``newsmill`` command in a session of its own; what it prints goes to a file in the folder."""
         environment = os.environ | {
             "NEWSMILL_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "NEWSMILL_TOPIC_PREFIX": self.prefix,
         }
         with (self.folder / f"{self.prefix}{len(self.workers)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "newsmill.cli", "worker", *flags, "--metrics-port", "0"],
-                env=environment, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                [sys.executable, "-m", "newsmill.cli", *arguments],
+                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         self.workers.append(process)
         return process

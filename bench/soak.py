@@ -15,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from bench.articles import make_articles
 from bench.mill import BenchMill, kill
 from newsmill import kafka
-from newsmill.cli.ledger import read_counts
+from newsmill.ledger import read_counts
 
 __all__ = ["SoakResult", "run_soak"]
 

@@ -9,33 +9,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import random
 import resource
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import orjson
 from aiokafka.structs import TopicPartition
 
-from bench.articles import make_articles
+from bench.articles import with_copies
 from bench.mill import BenchMill, kill
 from newsmill import kafka
-from newsmill.cli.ledger import read_counts
 from newsmill.core.prepare import Prepare
 from newsmill.core.rulebook import load_rulebook
 from newsmill.core.stage import Record
+from newsmill.ledger import read_counts
 from newsmill.transport.stage import context_of
 
 __all__ = ["StreamResult", "run_stream"]
 
-_COPIES = 0.4
-_BACK = 5000  # a copy repeats one of so many articles before it
 _KILLS = 5
 _DEADLINE_SECONDS = 900.0
 
@@ -54,27 +49,6 @@ class StreamResult:
     kills: int
     killed_seconds: float
     same: bool
-
-
-def _with_copies(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Raw articles; two of five repeat an earlier one: the same, shortened, or under a byline."""
-    rng = random.Random(seed)
-    recent: list[dict[str, Any]] = []
-    originals = make_articles(count, seed)
-    for number in range(count):
-        if recent and rng.random() < _COPIES:
-            body = rng.choice(recent)["body"]
-            match rng.randrange(3):
-                case 0:
-                    body = body[: int(len(body) * rng.uniform(0.55, 0.8))]
-                case 1:
-                    body = f"(Harbour Wire) {body}\n\nThis story was supplied by the Harbour Wire."
-            yield {"url": f"https://copies{number % 31}.example/{number}", "title": f"Notice {number}", "body": body}
-            continue
-        article = next(originals)
-        recent.append(article)
-        del recent[:-_BACK]
-        yield article
 
 
 class _Mill(BenchMill):
@@ -122,7 +96,7 @@ async def _publish(mills: list[_Mill], count: int) -> None:
     prepare = Prepare(context_of(mills[0].settings), load_rulebook())
     at = int(time.time() * 1000) - count  # within the topic's retention
     async with kafka.producer(mills[0].settings, linger_ms=20) as producer:
-        for offset, article in enumerate(_with_copies(count, seed=7)):
+        for offset, article in enumerate(with_copies(count, seed=7)):
             raw = Record("news.raw.v1", 0, offset, at + offset, None, orjson.dumps(article), ())
             for output in prepare(raw, None).outputs:
                 for mill in mills:

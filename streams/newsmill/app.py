@@ -77,7 +77,7 @@ def build_app(shell: StageShell, settings: Settings, instance: str, folder: Path
     }
     app._transport = transport
     shell.app = app
-    source = app.topic(shell.source, key_serializer="raw", value_serializer="raw", acks=False)
+    source = app.topic(*shell.sources, key_serializer="raw", value_serializer="raw", acks=False)
 
     async def run(stream: Any) -> None:
         async for event in stream.noack().events():

@@ -11,17 +11,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "LIVE",
     "Amount",
     "Article",
     "ArticleId",
     "CopyNote",
     "Duplicate",
     "EnrichedArticle",
+    "Enrichment",
     "Entity",
     "Keyword",
     "LedgerEntry",
     "Outcome",
     "Prepared",
+    "Promotion",
     "Provenance",
     "RawArticle",
     "Story",
@@ -30,6 +33,9 @@ __all__ = [
     "Theme",
     "UtcTime",
 ]
+
+LIVE = "live"
+"""The run that is no replay."""
 
 ArticleId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hex digits")]
 UtcTime = Annotated[
@@ -55,6 +61,14 @@ class Outcome(StrEnum):
     STALE = "stale"
     DUPLICATE = "duplicate"
     DEAD_LETTER = "dead_letter"
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_false(value: object) -> bool:
+    return value is False
 
 
 class _Record(BaseModel):
@@ -92,7 +106,7 @@ class Provenance(_Record):
     offset: int = Field(ge=0)
     rules_version: str | None = None
     newsmill_version: str
-    run: str = Field("live", description='"live", or the name of the replay')
+    run: str = Field(LIVE, description='"live", or the name of the replay')
 
 
 class Article(_Record):
@@ -117,16 +131,6 @@ class Article(_Record):
     )
     extra: dict[str, Any] | None = None
     provenance: Provenance
-
-
-class Prepared(_Record):
-    """prepare → dedupe (internal): the clean article with its near-duplicate sketch."""
-
-    format: int = 1
-    prepare_version: int
-    sketch: str = Field(description="base64 of the packed sketch; see core/fingerprint.py")
-    fetched_at: UtcTime | None = None
-    article: Article
 
 
 class Theme(_Record):
@@ -178,6 +182,50 @@ class EnrichedArticle(Article):
     degraded: list[str] = Field(description="names of steps that failed for this article")
 
 
+class Enrichment(_Record):
+    """What a replay's enrich stage found: the fields that an `EnrichedArticle` has beyond an `Article`."""
+
+    themes: list[Theme]
+    entities: list[Entity]
+    amounts: list[Amount]
+    keywords: list[Keyword] = Field(max_length=10)
+    summary: list[str] = Field(max_length=3)
+    kind: Literal["article", "digest"]
+    degraded: list[str]
+
+
+class Promotion(_Record):
+    """What makes a `Prepared` a promotion: a result of the replay that ``article.provenance.run`` names, for live.
+
+    It counts only while live still has what the replay was compared with.
+    """
+
+    replaces: int | None = Field(
+        description="version of the article that live had then; null: live did not know the article"
+    )
+    replaces_hash: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="content_hash of that version: if the promotion changes the text, it holds after repeats too, "
+        "which raise only the version",
+    )
+    enrichment: Enrichment | None = Field(None, description="passed on as it is; null: live enriches the article anew")
+
+
+class Prepared(_Record):
+    """prepare → dedupe (internal): the clean article with its near-duplicate sketch.
+
+    One with a promotion has format 2, so that a worker that knows no promotions stops at it.
+    """
+
+    format: int = 1
+    prepare_version: int
+    sketch: str = Field(description="base64 of the packed sketch; see core/fingerprint.py")
+    fetched_at: UtcTime | None = None
+    article: Article
+    promotion: Promotion | None = Field(None, exclude_if=_is_none)
+
+
 class Duplicate(_Record):
     """A copy of an earlier article."""
 
@@ -196,7 +244,10 @@ class Duplicate(_Record):
 
 
 class StoryItem(_Record):
-    """enrich → stories (internal): the features of an original, an update or a revision; no text."""
+    """enrich → stories (internal): the features of an original, an update or a revision; no text.
+
+    A promoted one has format 2, so that a worker that knows no promotions stops at it.
+    """
 
     format: int = 1
     kind: Literal["item"] = "item"
@@ -212,6 +263,7 @@ class StoryItem(_Record):
     keywords: list[str]
     terms: dict[str, float] = Field(description="weighted terms of title and lead; see core/story_features.py")
     digest: bool = False
+    promoted: bool = Field(False, exclude_if=_is_false)
 
 
 class CopyNote(_Record):

@@ -10,7 +10,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 from aiokafka.structs import TopicPartition
 
 from newsmill.errors import BrokerError, ConfigError
@@ -28,6 +34,8 @@ __all__ = [
     "transactional_id",
     "wait_for_broker",
 ]
+
+_COORDINATOR_SECONDS = 15.0
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -57,9 +65,9 @@ def group_name(settings: Settings, stage: str) -> str:
     return f"{settings.topic_prefix}newsmill-{stage}"
 
 
-def transactional_id(settings: Settings, stage: str, partition: int) -> str:
-    """The transactional id for one input partition of a stage."""
-    return f"{group_name(settings, stage)}-{partition}"
+def transactional_id(settings: Settings, stage: str, partition: int, further_source: str = "") -> str:
+    """The transactional id for one input partition of a stage; ``further_source`` if it is not of its main topic."""
+    return "-".join(filter(None, (group_name(settings, stage), further_source, str(partition))))
 
 
 def _no_broker(settings: Settings, error: BaseException) -> BrokerError:
@@ -129,7 +137,16 @@ async def wait_for_broker(settings: Settings, seconds: float = 10.0) -> None:
 
 async def group_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     """Committed offsets of a group; partitions that never committed are absent."""
-    committed = await admin.list_consumer_group_offsets(group)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            committed = await admin.list_consumer_group_offsets(group)
+            break
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+            if loop.time() >= deadline:  # a new broker makes its offsets topic with the first question
+                raise
+            await asyncio.sleep(0.2)
     return {tp: meta.offset for tp, meta in committed.items() if meta.offset >= 0}
 
 

@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 __all__ = ["Marker", "Place"]
 
-_PLACE = struct.Struct("<iiq")  # stage index, partition, offset
-_NONE = (-1, -1, -1)
+_PLACE = struct.Struct("<iiqi")  # stage index, partition, offset, source index
+_NONE = (-1, -1, -1, -1)
 
 
 class Place(NamedTuple):
-    """One input record of one stage."""
+    """One input record of one stage. ``source`` says which of the stage's input topics, 0 the main one."""
 
     stage: str
     partition: int
     offset: int
+    source: int = 0
 
 
 class Marker:
@@ -35,9 +36,9 @@ class Marker:
             self._map = mmap.mmap(file.fileno(), 64)
         self.clear()
 
-    def set(self, stage: int, partition: int, offset: int) -> None:
+    def set(self, stage: int, partition: int, offset: int, source: int = 0) -> None:
         """Note the record that is about to be processed; ``stage`` is an index into ``stages``."""
-        _PLACE.pack_into(self._map, 0, stage, partition, offset)
+        _PLACE.pack_into(self._map, 0, stage, partition, offset, source)
 
     def clear(self) -> None:
         """No record is in hand."""
@@ -52,7 +53,7 @@ class Marker:
             return None
         if len(raw) < _PLACE.size:
             return None
-        stage, partition, offset = _PLACE.unpack_from(raw)
+        stage, partition, offset, source = _PLACE.unpack_from(raw)
         if not 0 <= stage < len(stages):
             return None
-        return Place(stages[stage], partition, offset)
+        return Place(stages[stage], partition, offset, source)

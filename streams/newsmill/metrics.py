@@ -52,6 +52,7 @@ class Metrics:
         self, mode: str = "live", themes: Sequence[str] = (), source_groups: Mapping[str, str] | None = None
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self.scrapes = 0
         self.mode = mode
         self._themes = frozenset(themes)
         self._source_groups = dict(source_groups or {})
@@ -278,6 +279,42 @@ class Metrics:
         self.rebuild.labels(stage, str(partition)).observe(seconds)
 
 
+class ReplayMetrics:
+    """How far a replay is: what its parent process counts, beside the `Metrics` of its worker processes."""
+
+    def __init__(self, run: str, planned: int) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.scrapes = 0
+        self._run = run
+        make: dict[str, Any] = {"registry": self.registry}
+        self.planned = Gauge("news_replay_planned_records", "Raw records in the range of a replay.", ["run"], **make)
+        self.remaining = Gauge(
+            "news_replay_remaining_records", "Records not yet through all stages, each stage counted by its share.",
+            ["run"], **make,
+        )  # fmt: skip
+        self.position = Gauge(
+            "news_replay_position_timestamp_seconds", "Kafka time of the newest record that is done.",
+            ["run"], **make,
+        )  # fmt: skip
+        self.differences = Gauge(
+            "news_replay_differences", "Articles by how the replay's result compares with live's.", ["run", "kind"],
+            **make,
+        )  # fmt: skip
+        self.planned.labels(run).set(planned)
+        self.remaining.labels(run).set(planned)
+
+    def advance(self, remaining: float, position_ms: int | None) -> None:
+        """So many records are left, and the stage at work has come up to a Kafka time in milliseconds."""
+        self.remaining.labels(self._run).set(remaining)
+        if position_ms is not None:
+            self.position.labels(self._run).set(position_ms / 1000)
+
+    def compared(self, kinds: Mapping[str, int]) -> None:
+        """Kind of difference → articles."""
+        for kind, count in kinds.items():
+            self.differences.labels(self._run, kind).set(count)
+
+
 def _exemplar(facts: Facts, seconds: float, now: float) -> Exemplar | None:
     """The raw record of the slowest article, as topic-partition-offset."""
     if facts.origin is None:
@@ -304,13 +341,14 @@ class _QuietHandler(WSGIRequestHandler):
         """No line on standard error for each scrape."""
 
 
-def serve_metrics(metrics: Metrics, host: str, port: int, ready: Callable[[], bool]) -> int:
+def serve_metrics(metrics: Metrics | ReplayMetrics, host: str, port: int, ready: Callable[[], bool]) -> int:
     """Serve on a daemon thread; returns the port. `ConfigError` if it is taken."""
     exposition = make_wsgi_app(metrics.registry)
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
+            metrics.scrapes += 1
             return exposition(environ, start_response)
         if path == "/healthz":
             status, body = "200 OK", b"alive\n"

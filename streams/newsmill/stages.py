@@ -5,6 +5,7 @@
                                               ├─► news.story-input (a note for each copy)        │
                                               └─► news.duplicate        news.story, news.story-event
 
+What a replay found comes by news.promote into news.prepared: prepare passes it on, dedupe judges it like an arrival.
 Every stage also writes news.ledger, and what it cannot process to news.deadletter.
 """
 
@@ -13,12 +14,14 @@ from __future__ import annotations
 from newsmill.core.dedupe import Dedupe, DedupeOptions
 from newsmill.core.enrich import Enrich
 from newsmill.core.prepare import Prepare
+from newsmill.core.promotion import ForwardPromotion
 from newsmill.core.rulebook import Rulebook
-from newsmill.core.stage import Context
+from newsmill.core.stage import Context, Record, Result
 from newsmill.core.stories import Stories, StoriesOptions
 from newsmill.core.themes import ThemeRules
+from newsmill.events import LIVE
 from newsmill.settings import Settings
-from newsmill.topics import STAGES
+from newsmill.topics import STAGES, TOPICS
 from newsmill.transport import Stage, context_of
 
 __all__ = ["STAGES", "build_stages"]
@@ -27,18 +30,27 @@ DAY_MS, MIB = 86_400_000, 1 << 20
 ID_DAYS = 90  # ids and versions outlive the sketch: a re-crawl after months is still known
 
 
-def build_stages(settings: Settings, rulebook: Rulebook, names: tuple[str, ...] = STAGES) -> list[Stage]:
+def build_stages(
+    settings: Settings, rulebook: Rulebook, names: tuple[str, ...] = STAGES, run: str = "live"
+) -> list[Stage]:
     """The named stages in the order of the flow; rules are read and checked here, once a process."""
-    context = context_of(settings)
+    context = context_of(settings, run)
     return [stage for name in STAGES if name in names for stage in (_MAKERS[name](settings, rulebook, context),)]
 
 
 def _prepare(settings: Settings, rulebook: Rulebook, context: Context) -> Stage:
+    prepare, forward = Prepare(context, rulebook), ForwardPromotion(context)
+    promotions = settings.topic_prefix + TOPICS["promote"].name
+
+    def process(record: Record, state: None) -> Result:
+        return forward(record) if record.topic == promotions else prepare(record, state)
+
     return Stage(
         name="prepare",
         source="raw",
+        more_sources=("promote",) if context.run == LIVE else (),
         sinks=("prepared",),
-        process=Prepare(context, rulebook),
+        process=process,
         batch_records=1000,  # 0.4 ms a plain article, 3 ms an HTML page of 60 KB
         batch_bytes=4 * MIB,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel
 
+from newsmill.errors import ConfigError
 from newsmill.events import Article as ArticleRecord
 from newsmill.events import (
     CopyNote,
@@ -22,10 +24,22 @@ from newsmill.events import (
 )
 from newsmill.settings import Settings
 
-__all__ = ["DEFAULT_THEMES", "STAGES", "TOPICS", "Topic", "archive_topic", "registry", "theme_topic"]
+__all__ = [
+    "DEFAULT_THEMES",
+    "STAGES",
+    "TOPICS",
+    "Topic",
+    "archive_topic",
+    "registry",
+    "replay_registry",
+    "theme_topic",
+    "unsorted_short",
+]
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
+_CENTURY_MS = 36_525 * DAY_MS
+_LONGEST_NAME = 249  # of a topic, to Kafka
 # in the order of the flow; stages.py says what they do
 STAGES = ("prepare", "dedupe", "enrich", "stories")
 DEFAULT_THEMES = ("chips", "cloud", "industrial-ai")
@@ -68,6 +82,9 @@ class Topic:
         }
         if self.cleanup == "delete":
             values["retention.ms"] = str(self.retention_ms)
+            if self.retention_ms == -1:
+                # segments roll by the records' own times: years in order would be a file for every week of them
+                values["segment.ms"] = str(_CENTURY_MS)
         if self.state:
             # state is read from its beginning at every assignment: compact early, in small segments
             values |= {"segment.bytes": str(64 * MIB), "min.cleanable.dirty.ratio": "0.2"}
@@ -80,10 +97,18 @@ def theme_topic(theme: str) -> str:
 
 
 def archive_topic(name: str, settings: Settings) -> Topic:
-    """The topic of one archive: raw articles with their own times, kept until somebody drops them."""
+    """The topic of one archive: raw articles with their own times, kept until somebody drops them.
+
+    ``name`` has letters, digits, - and _ (a replay may bear it, and a dot ends a replay's name); else `ConfigError`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"{name!r} cannot name an archive: use letters (a-z), digits, - and _")
+    topic = f"news.archive.{name}.v1"
+    if (room := _LONGEST_NAME - len(settings.topic_prefix + topic)) < 0:
+        raise ConfigError(f"the archive's name is {-room} characters too long: a topic has at most {_LONGEST_NAME}")
     return Topic(
         f"archive.{name}",
-        f"news.archive.{name}.v1",
+        topic,
         "canonical URL",
         (RawArticle,),
         "raw articles of one archive, with the time they were fetched; live never reads it",
@@ -106,6 +131,9 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
               "articles as scraped, in order of arrival", "delete", keep, wide, 8 * MIB, log_append_time=True),
         Topic("prepared", "news.prepared.v1", by_article, (Prepared,),
               "clean articles with their sketch, in one order", "delete", 3 * DAY_MS, shards, internal=True),
+        Topic("promote", "news.promote.v1", by_article, (Prepared,),
+              "results of a replay that a person promotes, for live to judge", "delete", 3 * DAY_MS, 1,
+              log_append_time=True, internal=True),
         Topic("unique", "news.unique.v1", by_article, (ArticleRecord,),
               "each article once: originals, updates and revisions", "delete", keep, wide),
         Topic("duplicate", "news.duplicate.v1", by_article, (Duplicate,),
@@ -132,6 +160,39 @@ def registry(themes: Iterable[str] = DEFAULT_THEMES, settings: Settings | None =
               "the stories stage's state", "compact", -1, 1, internal=True, state=True),
     ]  # fmt: skip
     return {topic.short: topic for topic in topics}
+
+
+# topics that an ordered stage reads: in a replay they are sorted first
+_SORTED = ("prepared", "story-input")
+
+
+def replay_registry(themes: Iterable[str], settings: Settings) -> dict[str, Topic]:
+    """The topics of a replay; ``settings`` carries its prefix.
+
+    All are kept until the replay is dropped: their records have the times of the past. What goes to an ordered stage
+    is written to a topic of its own first, in any order, and from there sorted to the usual one. `unique` is internal
+    here: it also holds articles of the warm-up, for enrich to read.
+    """
+    topics = {
+        short: replace(topic, retention_ms=-1, internal=topic.internal or short == "unique")
+        for short, topic in registry(themes, settings).items()
+    }
+    # what a replay reads is live's or an archive's, and only live is promoted to
+    del topics["raw"], topics["promote"]
+    for short in _SORTED:
+        usual = topics[short]
+        topics[unsorted_short(short)] = replace(
+            usual,
+            short=unsorted_short(short),
+            name=usual.name.replace(".v1", "-unsorted.v1"),
+            description=f"{usual.name} before it is sorted",
+        )
+    return topics
+
+
+def unsorted_short(short: str) -> str:
+    """The short name of the topic that a replay writes instead of this one; the same where nothing is sorted."""
+    return f"{short}-unsorted" if short in _SORTED else short
 
 
 TOPICS: dict[str, Topic] = registry()

@@ -43,7 +43,7 @@ class Read(NamedTuple):
 class Mill:
     """Everything below one topic prefix. Close it: it ends the processes that it started."""
 
-    def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: Any) -> None:
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, *, create: bool = True, **settings: Any) -> None:
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("NEWSMILL_")}
         self.env |= {"NEWSMILL_BOOTSTRAP_SERVERS": bootstrap, "NEWSMILL_TOPIC_PREFIX": prefix}
         self.env |= {f"NEWSMILL_{name.upper()}": str(value) for name, value in settings.items()}
@@ -53,7 +53,8 @@ class Mill:
         self.topics = registry(ThemeRules.from_rulebook(load_rulebook()).themes, self.settings)
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
-        asyncio.run(self._create())
+        if create:
+            asyncio.run(self._create())
 
     async def _create(self) -> None:
         async with kafka.admin_client(self.settings) as admin:
@@ -61,6 +62,15 @@ class Mill:
 
     def name(self, short: str) -> str:
         return self.settings.topic_prefix + self.topics[short].name
+
+    def exists(self, topic: str) -> bool:
+        """Whether the broker has a topic of this full name."""
+
+        async def ask() -> bool:
+            async with kafka.admin_client(self.settings) as admin:
+                return topic in await admin.list_topics()
+
+        return asyncio.run(ask())
 
     # ---- processes --------------------------------------------------------------------------------------------
 

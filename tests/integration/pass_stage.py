@@ -92,3 +92,8 @@ def paused(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> li
 def ordered(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> list[Stage]:
     """With state, over the one partition of news.prepared."""
     return [Stage("dedupe", "prepared", ("unique",), copy, 400, 1 << 20, "state.dedupe", SeenState)]
+
+
+def two_sources(settings: Settings, rulebook: Rulebook, names: tuple[str, ...]) -> list[Stage]:
+    """Stateless, over news.raw and news.promote."""
+    return [Stage("prepare", "raw", ("unique",), copy, 400, 1 << 20, more_sources=("promote",))]

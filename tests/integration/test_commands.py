@@ -18,11 +18,11 @@ from harness import Mill
 
 from newsmill import kafka
 from newsmill.cli import main
-from newsmill.cli.ledger import read_counts
 from newsmill.cli.reset import _Step, _transact
 from newsmill.core.identity import article_id, canonicalize_url
 from newsmill.errors import BrokerError
 from newsmill.events import Outcome
+from newsmill.ledger import read_counts
 from newsmill.samples import Sample, samples
 from newsmill.transport.envelope import REQUEUE_TIME_HEADER, STATE_OFFSET_KEY, read_state_offset
 
@@ -132,7 +132,7 @@ def test_status_of_a_running_pipeline(pipeline: Pipeline, newsmill: Callable[[Mi
     stages = {stage["stage"]: stage for stage in answer.json["stages"]}
     assert list(stages) == ["prepare", "dedupe", "enrich", "stories"]
     assert all(stage["members"] == 1 and stage["lag"] == 0 for stage in stages.values())
-    assert stages["prepare"]["partitions"] == 4
+    assert stages["prepare"]["partitions"] == 5  # four of news.raw, one of news.promote
     assert sum(stages["prepare"]["dispositions"].values()) == len(pipeline.sent)
     assert 0 <= stages["dedupe"]["age_seconds"] < 600
     shown = command("status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
+from rich.console import Console
 from typer.testing import CliRunner
 
 from newsmill.cli import app, main
 from newsmill.cli.flow import STAGE_TOPICS
-from newsmill.cli.status import judge_stage
+from newsmill.cli.status import StageStatus, _table, judge_stage
 from newsmill.cli.text_diff import diff_texts
 from newsmill.core.copies import load_copy_rules
 from newsmill.core.rulebook import load_rulebook
@@ -100,7 +102,7 @@ def test_error_of_a_process_is_one_line() -> None:
 def test_stage_topics_agree_with_the_stages() -> None:
     built = build_stages(load_settings(), load_rulebook())
     assert tuple(STAGE_TOPICS) == STAGES
-    assert {stage.name: (stage.source, stage.state_topic) for stage in built} == dict(STAGE_TOPICS)
+    assert {stage.name: (stage.sources, stage.state_topic) for stage in built} == dict(STAGE_TOPICS)
 
 
 # ---- explain ----------------------------------------------------------------------------------------------------
@@ -221,3 +223,19 @@ def test_texts_are_compared_sentence_by_sentence() -> None:
     assert diff.changed == [("It cost 40 million won.", "It cost 42 million won.")]
     assert (diff.only_a, diff.only_b) == ([], ["Tolls are not planned."])
     assert not diff.measured.numbers_equal
+
+
+def test_status_leaves_columns_out_before_it_cuts_them() -> None:
+    """On a narrow terminal every column that is shown is whole."""
+    stage = StageStatus(
+        "prepare", "stalled", "", "newsmill-prepare", "Empty", 0, 5, 123_456, None, 0.0, None, None, {"ok": 9}, None
+    )
+    for width in (60, 80, 100, 160):
+        console = Console(width=width, file=io.StringIO(), highlight=False)
+        console.print(_table([stage], width))
+        [head, line, *_] = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        for word in ("stage", "state", "lag", "last event"):
+            assert word in head, (width, head)
+        for word in ("prepare", "stalled", "123,456", "never"):
+            assert word in line, (width, line)
+        assert ("so far" in head) == (width >= 100)

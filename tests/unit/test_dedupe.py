@@ -559,7 +559,7 @@ def test_unreadable_records() -> None:
             run.feed(record(1, text(1))._replace(value=value))
         assert caught.value.reason is reason
         assert text(1)[:20] not in caught.value.detail
-    for newer in ({**good, "format": 2}, {"format": 2, "something": "else"}):
+    for newer in ({**good, "format": 3}, {"format": 3, "something": "else"}):
         with pytest.raises(UnreadableFormat):
             run.feed(record(1, text(1))._replace(value=orjson.dumps(newer)))
     assert run.state.entries == 0

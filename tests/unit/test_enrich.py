@@ -242,3 +242,12 @@ def test_an_empty_text_is_no_failure() -> None:
     seen = enriched(run(text="", title=None))
     assert seen.degraded == []
     assert (seen.amounts, seen.keywords, seen.summary, seen.kind) == ([], [], [], "article")
+
+
+def test_a_replay_that_begins_with_enrich_signs_what_it_finds() -> None:
+    """What live prepared is read, and what comes of it says which replay it is of; live itself changes no name."""
+    live = record(orjson.dumps(article()))
+    for run, named in (("again", "again"), ("live", "live")):
+        stage = Enrich(Context(run, "0.1.0", "Asia/Seoul", {}), RULEBOOK)
+        [event] = [output for output in stage(live).outputs if output.to == "enriched"]
+        assert orjson.loads(event.value or b"")["provenance"]["run"] == named

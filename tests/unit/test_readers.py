@@ -6,6 +6,7 @@ import gzip
 import importlib.metadata
 import io
 import re
+import resource
 import sys
 import types
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ from newsmill import readers
 from newsmill.core.decoding import MAX_VALUE
 from newsmill.errors import ConfigError
 from newsmill.readers import Found, RawItem, Refusal, read_path, suffixes
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ARTICLE = {"url": "http://www.example.com/a?utm_source=x", "title": "새 다리", "body": "다리가 열렸다."}
 
@@ -163,7 +169,7 @@ def test_charsets(tmp_path: Path, name: str, content: bytes, text: str) -> None:
         ("a.txt", b" \n ", "the file is empty"),
         ("a.txt", b"\xff\xff\xff", "neither UTF-8 nor CP949"),
         ("a.jsonl", b"\xff\xfe{\x00", "UTF-16"),
-        ("a.pdf", b"%PDF", "no reader for .pdf files .there are: htm, html, json, jsonl, ndjson, txt"),
+        ("a.pdf", b"%PDF", "no reader for .pdf files .there are: htm, html, json, jsonl, ndjson, txt, warc"),
         ("LICENSE", b"x", "no reader for files without a suffix"),
         ("a.html", b"x" * (MAX_VALUE + 1), "the file has more than"),
     ],
@@ -255,3 +261,46 @@ def test_a_broken_reader_is_named(
     plugins.append(entry(name, value))
     with pytest.raises(ConfigError, match=message):
         suffixes()
+
+
+LINE = b'{"body": "x", "url": "u"}\n'
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.zst", "in.JSONL.ZST"])
+def test_zst_files(tmp_path: Path, name: str) -> None:
+    """One frame or many, with skippable ones between them."""
+    skippable = b"\x50\x2a\x4d\x18\x05\x00\x00\x00hello"
+    for content in (zstd.compress(LINE * 3), zstd.compress(LINE) * 2 + skippable + zstd.compress(LINE)):
+        (tmp_path / name).write_bytes(content)
+        assert [len(found) for found in split(tmp_path / name)] == [3, 0]
+    (tmp_path / "a.html.zst").write_bytes(zstd.compress(KOREAN.encode("cp949")))
+    assert split(tmp_path / "a.html.zst")[0][0].data["url"] == "file:a.html.zst"
+
+
+def test_damaged_zst_files(tmp_path: Path) -> None:
+    """What comes before the damage is kept; the file is named."""
+    path = tmp_path / "a.jsonl.zst"
+    parameter = zstd.CompressionParameter
+    wide = zstd.ZstdCompressor(options={parameter.window_log: 28, parameter.enable_long_distance_matching: 1})
+    whole = zstd.compress(LINE)
+    for content, count, wrong in (
+        (whole * 2 + zstd.compress(bytes(range(256)) * 9)[:-5], 2, "ended before the end"),
+        (whole * 3 + b"rubbish, no frame", 3, "Unknown frame"),
+        (b"plain", 0, "Unknown frame"),
+        (b"", 0, "ended before the end"),
+        (wide.compress(LINE * 9) + wide.flush(), 0, "asks for a window of more than 128 MiB"),
+    ):
+        path.write_bytes(content)
+        articles, (refusal,) = split(path)
+        assert len(articles) == count
+        assert str(refusal).startswith(f"{path}: damaged zst file")
+        assert wrong in refusal.message
+
+
+def test_a_zst_bomb_is_read_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.jsonl.zst"
+    path.write_bytes(zstd.compress(bytes(256 << 20)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "more than" in split(path)[1][0].message
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 64 << 20

@@ -485,7 +485,7 @@ def test_an_unknown_kind_of_state_record_stops_the_stage() -> None:
 
 def test_a_higher_format_of_the_input_stops_the_stage() -> None:
     with pytest.raises(UnreadableFormat):
-        Desk().take(item(1, "a", format=2))
+        Desk().take(item(1, "a", format=3))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _UsageError: Any = typer.BadParameter.__mro__[2]
 # in the order of the help; each is a module of this package with an ``app`` (of several commands) or a ``run``
 _COMMANDS = (
     "demo", "broker", "topics", "ingest", "worker", "tail", "explain", "trace", "deadletters", "status", "reset",
-    "themes", "settings",
+    "replay", "themes", "settings",
 )  # fmt: skip
 
 

@@ -28,8 +28,8 @@ __all__ = ["ArticleTrace", "RawRecord", "Relation", "trace_article"]
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _PREFIX: Final = re.compile(r"[0-9a-f]{8,31}")
-_FLOW: Final = ("prepared", "unique", "duplicate", "enriched", "theme", "story-event", "deadletter")
-_KEYED: Final = ("prepared", "unique", "duplicate", "enriched")
+_FLOW: Final = ("promote", "prepared", "unique", "duplicate", "enriched", "theme", "story-event", "deadletter")
+_KEYED: Final = ("promote", "prepared", "unique", "duplicate", "enriched")
 _LISTED: Final = 5  # ids that share a prefix, named in the error
 
 
@@ -235,6 +235,8 @@ def _step(found: Found, records: list[Found], dedupe_offsets: dict[TopicPartitio
         return (
             ("left this theme" if was_in else "not in this theme") + " (tombstone)" if kind == "theme" else "tombstone"
         )
+    if kind == "promote":
+        return f"promoted from the replay {_article_of(found)['provenance']['run']}"
     if kind == "prepared":
         return _prepared_step(found, records, dedupe_offsets)
     if kind == "unique":
@@ -258,11 +260,20 @@ def _prepared_step(found: Found, records: list[Found], dedupe_offsets: dict[Topi
     """What dedupe made of one arrival: it writes nothing for a repeat or a stale one."""
     article = _article_of(found)
     origin = article["provenance"]
+    promotion = (found.value or {}).get("promotion")
+    what = "cleaned"
+    if promotion is not None:
+        before = promotion["replaces"]
+        what = "of a replay, new to live" if before is None else f"of a replay, for version {before} of live"
     decided = [*_of_kind(records, "unique"), *_of_kind(records, "duplicate")]
-    if any(record.value and record.value["provenance"] == origin for record in decided):
-        return "cleaned"
+    # the same promotion may have been sent again: what came of the first one is older
+    since = 0 if promotion is None else found.time_ms
+    if any(record.value and record.value["provenance"] == origin and record.time_ms >= since for record in decided):
+        return what
     if found.offset >= dedupe_offsets.get(TopicPartition(found.topic, found.partition), 0):
-        return "cleaned; dedupe has not read it yet"
+        return f"{what}; dedupe has not read it yet"
+    if promotion is not None:
+        return f"{what}; stale: live has decided on it since"
     hashes = {record.value["content_hash"] for record in _of_kind(records, "unique") if record.value}
     return "cleaned; repeat: the same text" if article["content_hash"] in hashes else "cleaned; repeat or stale"
 

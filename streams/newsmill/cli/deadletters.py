@@ -245,7 +245,7 @@ def _place(text: str) -> tuple[int, int]:
 async def _check_targets(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Only a stage's own input topic may get bytes back: headers can be forged, prefixes can differ."""
     async with kafka.admin_client(settings) as admin:
-        sources = [topics.source for topics in STAGE_TOPICS.values()]
+        sources = [short for topics in STAGE_TOPICS.values() for short in topics.sources]
         found = await partitions_of_topics(admin, settings, sources)
     places = {(tp.topic, tp.partition) for partitions in found.values() for tp in partitions}
     topics = sorted({topic for topic, _ in places})

@@ -27,13 +27,13 @@ from rich.table import Table
 from newsmill import kafka
 from newsmill.broker import DEFAULT_PORT
 from newsmill.cli.flow import call
-from newsmill.cli.ledger import read_counts
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
 from newsmill.cli.tail import event_line, partitions_of
 from newsmill.cli.topics import all_topics
 from newsmill.core.decoding import MAX_BODY
 from newsmill.errors import NewsmillError
 from newsmill.events import Outcome
+from newsmill.ledger import read_counts
 from newsmill.samples import samples
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics

@@ -1,4 +1,4 @@
-"""Which topic each stage reads and where its state is, and how its consumer group stands on the broker."""
+"""Which topics each stage reads and where its state is, and how its consumer group stands on the broker."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _COORDINATOR_SECONDS: Final = 15.0
 
 
 class StageTopics(NamedTuple):
-    """Short names of the topic that a stage reads and of its state topic (None: it has no state)."""
+    """Short names of the topics that a stage reads, the main one first, and of its state topic (None: no state)."""
 
-    source: str
+    sources: tuple[str, ...]
     state: str | None
 
 
 # stages.py says the same, but reading the rules takes seconds, and a look at a broker needs none; a test compares
 STAGE_TOPICS: Mapping[str, StageTopics] = MappingProxyType(
     {
-        "prepare": StageTopics("raw", None),
-        "dedupe": StageTopics("prepared", "state.dedupe"),
-        "enrich": StageTopics("unique", None),
-        "stories": StageTopics("story-input", "state.stories"),
+        "prepare": StageTopics(("raw", "promote"), None),
+        "dedupe": StageTopics(("prepared",), "state.dedupe"),
+        "enrich": StageTopics(("unique",), None),
+        "stories": StageTopics(("story-input",), "state.stories"),
     }
 )
 

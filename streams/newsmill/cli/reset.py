@@ -34,11 +34,15 @@ class Place(StrEnum):
 
 
 class _Step(NamedTuple):
-    """One input partition: where the group stands (None: it never committed) and where it will."""
+    """One input partition: where the group stands (None: it never committed) and where it will.
+
+    ``further_source`` is the short name of its topic if that is not the stage's main one.
+    """
 
     partition: TopicPartition
     now: int | None
     target: int
+    further_source: str = ""
 
 
 def run(
@@ -75,12 +79,13 @@ def _confirmed() -> bool:
 async def _plan(settings: Settings, stage: str, to: Place) -> list[_Step]:
     topics = STAGE_TOPICS[stage]
     async with kafka.admin_client(settings) as admin, kafka.consumer(settings) as client:
-        wanted = [short for short in topics if short is not None]
-        partitions = (await partitions_of_topics(admin, settings, wanted))[topics.source]
+        wanted = (*topics.sources, topics.state) if topics.state is not None else topics.sources
+        found = await partitions_of_topics(admin, settings, wanted)
+        further = {tp: short if short in topics.sources[1:] else "" for short in topics.sources for tp in found[short]}
         group = await _stopped_group(admin, settings, stage)
         ends = client.beginning_offsets if to is Place.EARLIEST else client.end_offsets
-        targets = await ends(partitions)
-    return [_Step(tp, group.offsets.get(tp), targets[tp]) for tp in partitions]
+        targets = await ends(list(further))
+    return [_Step(tp, group.offsets.get(tp), targets[tp], short) for tp, short in further.items()]
 
 
 async def _stopped_group(admin: Any, settings: Settings, stage: str) -> Any:
@@ -123,7 +128,9 @@ async def _reset(settings: Settings, stage: str, steps: list[_Step]) -> int:
         state_topic = (await partitions_of_topics(admin, settings, [short]))[short][0].topic if short else None
         for step in steps:
             options = {
-                "transactional_id": kafka.transactional_id(settings, stage, step.partition.partition),
+                "transactional_id": kafka.transactional_id(
+                    settings, stage, step.partition.partition, step.further_source
+                ),
                 "transaction_timeout_ms": _TRANSACTION_MS if state_topic else settings.transaction_timeout_ms,
                 "linger_ms": 0,
             }

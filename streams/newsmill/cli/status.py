@@ -15,16 +15,17 @@ from rich.text import Text
 
 from newsmill import kafka
 from newsmill.cli.flow import STAGE_TOPICS, Group, call, describe_group, partitions_of_topics
-from newsmill.cli.ledger import StageLedger, read_ledger
 from newsmill.cli.options import AsJson, Debug, Servers, errors, read_settings
-from newsmill.cli.screen import show
+from newsmill.cli.screen import columns, show
 from newsmill.core.times import format_utc
+from newsmill.ledger import StageLedger, read_ledger
 from newsmill.settings import Settings
 
 __all__ = ["StageStatus", "judge_stage", "read_status", "run"]
 
 _MOST_ENTRIES: Final = 200_000  # ledger entries read: some seconds
 _FETCH_SECONDS: Final = 10.0
+_WIDE: Final = 100  # columns that the whole table needs
 _STYLES: Final = {"working": "green", "idle": "dim", "up to date": "green", "stalled": "bold red"}
 
 
@@ -73,7 +74,7 @@ def run(
     if as_json:
         print(orjson.dumps({"stages": [asdict(stage) for stage in stages]}).decode())
     else:
-        show(_table(stages))
+        show(_table(stages, columns()))
     stalled = [stage for stage in stages if stage.state == "stalled"]
     for stage in stalled:
         errors.print(f"newsmill: {stage.stage} is stalled: {stage.why}", markup=False)
@@ -84,13 +85,17 @@ def run(
 async def read_status(settings: Settings, watch_seconds: float) -> list[StageStatus]:
     """Every stage, in the order of the flow. Watches only if one is behind. `TopicError` where topics are missing."""
     async with kafka.admin_client(settings) as admin, kafka.consumer(settings, fetch_max_wait_ms=50) as client:
-        sources = [topics.source for topics in STAGE_TOPICS.values()]
+        sources = [short for topics in STAGE_TOPICS.values() for short in topics.sources]
         partitions = await partitions_of_topics(admin, settings, [*sources, "ledger"])
+        inputs = {
+            stage: [tp for short in topics.sources for tp in partitions[short]]
+            for stage, topics in STAGE_TOPICS.items()
+        }
 
         async def sample() -> dict[str, _Sample]:
             return {
-                stage: await _sample(admin, client, kafka.group_name(settings, stage), partitions[topics.source])
-                for stage, topics in STAGE_TOPICS.items()
+                stage: await _sample(admin, client, kafka.group_name(settings, stage), inputs[stage])
+                for stage in STAGE_TOPICS
             }
 
         before = await sample()
@@ -184,26 +189,28 @@ def _status(
     )
 
 
-def _table(stages: list[StageStatus]) -> Table:
+def _table(stages: list[StageStatus], width: int) -> Table:
+    """The stages as a table; on a narrow terminal without what tells least about trouble."""
+    left_out = () if width >= _WIDE else ("workers", "partitions", "so far")
     table = Table(box=None, pad_edge=False)
-    right = ("workers", "partitions", "lag", "records/s", "last event")
-    for column in ("stage", "state", *right, "so far"):
-        table.add_column(
-            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column != "so far"
-        )
+    for column in ("stage", "state", "workers", "partitions", "lag", "records/s", "last event", "so far"):
+        if column not in left_out:
+            right = column not in ("stage", "state", "so far")
+            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=column != "so far")
     for stage in stages:
         rate = stage.rate_minute if stage.rate is None else stage.rate
         so_far = ", ".join(f"{count:,} {name}" for name, count in stage.dispositions.items()) or "nothing"
-        table.add_row(
-            stage.stage,
-            Text(stage.state, _STYLES[stage.state]),
-            str(stage.members),
-            str(stage.partitions),
-            f"{stage.lag:,}",
-            f"{rate:,.1f}",
-            "never" if stage.age_seconds is None else f"{_age(stage.age_seconds)} ago",
-            so_far if stage.since is None else f"{so_far} since {stage.since}",
-        )
+        cells: dict[str, Text | str] = {
+            "stage": stage.stage,
+            "state": Text(stage.state, _STYLES[stage.state]),
+            "workers": str(stage.members),
+            "partitions": str(stage.partitions),
+            "lag": f"{stage.lag:,}",
+            "records/s": f"{rate:,.1f}",
+            "last event": "never" if stage.age_seconds is None else f"{_age(stage.age_seconds)} ago",
+            "so far": so_far if stage.since is None else f"{so_far} since {stage.since}",
+        }
+        table.add_row(*(cell for column, cell in cells.items() if column not in left_out))
     return table
 
 

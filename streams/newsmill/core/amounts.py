@@ -21,8 +21,8 @@ from newsmill.core.amount_grammar import (
 from newsmill.core.amount_rules import AmountRules, Money, Qualifier
 from newsmill.core.amount_words import english_words, korean_words
 from newsmill.core.matching import fold
-from newsmill.core.reading import Reading
 from newsmill.core.numerals import NUMBER, decimal_text
+from newsmill.core.reading import Reading
 from newsmill.events import Amount
 
 __all__ = ["AmountRules", "find_amounts"]

@@ -145,17 +145,27 @@ _CHARSETS: Mapping[str, str] = {
 }
 
 
-def decode_text(encoded: bytes, *, is_html: bool) -> str | None:
-    """Text by byte order mark, then (HTML) the declared charset, then strict UTF-8, then CP949; None if none fits."""
-    for mark, charset in _BOMS:
+def decode_text(encoded: bytes, *, is_html: bool, charset: str | None = None, mend: bool = False) -> str | None:
+    """Text by byte order mark, the charset that HTTP declared, (HTML) the page's own, UTF-8, CP949; None if none fits.
+
+    Each must fit every byte. ``charset`` is a label of the Content-Type field. Latin-1 there is what servers add
+    unasked: it counts only where the page declares nothing and is not UTF-8 (in browsers it wins, and Korean is noise).
+    ``mend``: where none fits, the one that fits best if at most one character in 100 is wrong, that becoming U+FFFD.
+    """
+    for mark, unicode in _BOMS:
         if encoded.startswith(mark):
-            return encoded[len(mark) :].decode(charset, "replace")
+            return encoded[len(mark) :].decode(unicode, "replace")
     candidates = ["utf-8", "cp949"]
     if is_html and (declared := _META.search(encoded, 0, _META_WITHIN)):
         candidates.insert(0, _CHARSETS.get(declared[1].decode("ascii").lower(), "utf-8"))
-    for charset in candidates:
+    if (sent := _CHARSETS.get((charset or "").lower())) is not None:
+        candidates.insert(len(candidates) - 1 if sent == "cp1252" else 0, sent)
+    for candidate in candidates:
         try:
-            return encoded.decode(charset)
+            return encoded.decode(candidate)
         except UnicodeDecodeError:
             continue
+    if mend:
+        nearest = min((encoded.decode(each, "replace") for each in candidates), key=lambda text: text.count("\ufffd"))
+        return nearest if nearest.count("\ufffd") * 100 <= len(nearest) else None
     return None

@@ -1,6 +1,7 @@
 """Prepared articles, in order → original, update, revision, repeat, stale or duplicate.
 
-A deterministic function of its input log: what came before, in that order, decides, and nothing else. Time is the
+A promotion, the result of a replay, comes in the same log and counts only while live still has what it was compared
+with. A deterministic function of its input log: what came before, in that order, decides, and nothing else. Time is the
 largest record or article time seen in the log, never a clock. `Dedupe` only decides; `DedupeState` folds the changes.
 """
 
@@ -11,23 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-import orjson
 import xxhash
-from pydantic import ValidationError
 
 from newsmill.core.copies import CopyRules, Link, judge, load_copy_rules
 from newsmill.core.dedupe_state import NO_ID, DedupeState, Known, entry_change, known_change
 from newsmill.core.fingerprint import Sketch, parity_resemblance, unpack
 from newsmill.core.folding import fold
+from newsmill.core.prepared_record import read_prepared
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.sketch_index import MAX_CAPACITY, Entry, Found
 from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
-from newsmill.errors import ConfigError, Reason, Refused, UnreadableFormat
-from newsmill.events import Article, CopyNote, Duplicate, Outcome, Prepared
+from newsmill.errors import ConfigError, Reason, Refused
+from newsmill.events import Article, CopyNote, Duplicate, EnrichedArticle, Outcome, Prepared
 
 __all__ = ["Dedupe", "DedupeOptions"]
 
-_PREPARED_FORMAT = 1
 _DAY_MS = 86_400_000
 
 
@@ -71,27 +70,6 @@ def _milliseconds(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
-def _read(record: Record) -> Prepared:
-    """The prepared article of a record; a higher format stops the stage, damage refuses the record."""
-    if record.value is None:
-        raise Refused(Reason.WRONG_TYPE, "a prepared record without a value")
-    try:
-        prepared = Prepared.model_validate_json(record.value)
-    except ValidationError as error:
-        try:
-            data = orjson.loads(record.value)
-        except orjson.JSONDecodeError:
-            raise Refused(Reason.BAD_JSON, "a prepared record that is no JSON") from None
-        if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > _PREPARED_FORMAT:
-            raise UnreadableFormat(f"a prepared record of format {data['format']}") from None
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise Refused(Reason.WRONG_TYPE, f"a prepared record: {where}: {first['msg']}") from None
-    if prepared.format > _PREPARED_FORMAT:
-        raise UnreadableFormat(f"a prepared record of format {prepared.format}; this newsmill reads {_PREPARED_FORMAT}")
-    return prepared
-
-
 class Dedupe:
     """The stage's function: ``Dedupe(context, options, rulebook)(record, state) -> Result``."""
 
@@ -113,13 +91,30 @@ class Dedupe:
 
     def __call__(self, record: Record, state: DedupeState) -> Result:
         """Decide one record. `Refused` if it cannot be read, `UnreadableFormat` if a newer newsmill wrote it."""
-        new = self._incoming(_read(record), record, state)
+        new = self._incoming(read_prepared(record), record, state)
         known = state.known(new.ident, new.now)
+        if new.prepared.promotion is not None:
+            return self._promoted(new, known, record, state)
+        again = None if known is None else self._again(new, known, state)
+        return again if again is not None else self._decide(new, known, state)
+
+    def _promoted(self, new: _Incoming, known: Known | None, record: Record, state: DedupeState) -> Result:
+        """Compare and set: whatever live decided since makes a promotion older than live, hence stale.
+
+        What it leads to is written with the time of the promotion (topics expire by it), and counts for no latency.
+        """
+        if not _replaces(new, known):
+            return Result(Outcome.STALE, facts=Facts(new.article.id))
+        if known is not None:  # live may have fetched a repeat since: what was seen last stays so
+            new = new._replace(fetched=max(new.fetched, known.fetched))
+        result = self._decide(new, known, state)
+        outputs = [output._replace(time_ms=max(output.time_ms, record.timestamp)) for output in result.outputs]
+        return result._replace(outputs=outputs, raw_time_ms=None)
+
+    def _decide(self, new: _Incoming, known: Known | None, state: DedupeState) -> Result:
+        """The verdict on a text that its id did not have before."""
         version = new.article.version
         if known is not None:
-            again = self._again(new, known, state)
-            if again is not None:
-                return again
             version = max(version, known.version + 1)  # two texts within one millisecond: a version only grows
         found = state.index.find(new.sketch, new.exact, new.ident, state.since(new.now))
         if known is not None and not known.copy:
@@ -148,7 +143,8 @@ class Dedupe:
             xxhash.xxh3_64_intdigest(content + title),
             _milliseconds(prepared.fetched_at) if prepared.fetched_at else -1,
             max(0, _milliseconds(article.published_at) // 1000),
-            max(state.clock, record.timestamp, article.version),
+            # the version of a promotion is of an archive's clock, perhaps
+            max(state.clock, record.timestamp, article.version if prepared.promotion is None else 0),
         )
 
     def _again(self, new: _Incoming, known: Known, state: DedupeState) -> Result | None:
@@ -347,6 +343,23 @@ class Dedupe:
         return Result(Outcome.DUPLICATE, outputs, changes, article.version, facts)
 
 
+def _replaces(new: _Incoming, known: Known | None) -> bool:
+    """Whether live still has what the replay was compared with: the very version, or its text seen again since.
+
+    A text that the promotion does not change cannot tell the second case from a promotion before it.
+    """
+    promotion = new.prepared.promotion
+    assert promotion is not None
+    if promotion.replaces is None or known is None:
+        return promotion.replaces is None and known is None
+    if promotion.replaces == known.version:
+        return True
+    if promotion.replaces_hash is None or promotion.replaces > known.version:
+        return False
+    told = bytes.fromhex(promotion.replaces_hash)
+    return told != new.content and told[:8] == known.content
+
+
 def _unique(new: _Incoming, verdict: Outcome, updates: bytes, version: int) -> Output:
     article = new.article.model_copy(
         update={
@@ -355,5 +368,8 @@ def _unique(new: _Incoming, verdict: Outcome, updates: bytes, version: int) -> O
             "version": version,
         }
     )
+    promotion = new.prepared.promotion
+    if promotion is not None and promotion.enrichment is not None:
+        article = EnrichedArticle.model_construct(**vars(article), **vars(promotion.enrichment))
     value = article.__pydantic_serializer__.to_json(article)
     return Output("unique", article.id.encode(), value, "article", f"{article.id}-{version}", version, article.id)

@@ -26,7 +26,7 @@ from newsmill.core.sketch_index import Entry, SketchIndex
 from newsmill.core.stage import Change
 from newsmill.errors import StateMismatch, UnreadableFormat
 
-__all__ = ["STATE_FORMAT", "DedupeState", "Known", "entry_change", "known_change"]
+__all__ = ["STATE_FORMAT", "DedupeState", "Known", "entry_change", "known_change", "read_version"]
 
 STATE_FORMAT: Final = 1
 _EXPIRED_PER_RECORD: Final = 16
@@ -179,6 +179,17 @@ def entry_change(entry: Entry) -> Change:
 def known_change(ident: bytes, known: Known) -> Change:
     """The change that remembers an id."""
     return Change(b"i" + ident, _pack_known(known), known)
+
+
+def read_version(key: bytes, value: bytes) -> tuple[bytes, int, bytes] | None:
+    """Id, version and the first eight bytes of the content hash, from a record of the state topic; None for a record
+    that is not about an id. `UnreadableFormat` if a newer newsmill wrote it."""
+    if key[:1] != b"i":
+        return None
+    if value[0] > STATE_FORMAT:
+        raise UnreadableFormat(f"the dedupe state has format {value[0]}, this newsmill reads {STATE_FORMAT}")
+    unpacked = _KNOWN.unpack(value)
+    return key[1:], unpacked[3], unpacked[10]
 
 
 def _unpack_entry(number: int, value: bytes) -> Entry:

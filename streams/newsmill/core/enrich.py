@@ -1,5 +1,7 @@
 """A unique article → the enriched article, its copies on theme topics, and the features by which stories are found.
 
+What live gets from a replay is passed on with the replay's findings.
+
 Enrich drops nothing. Each step is guarded on its own: one that fails leaves its field empty and is named in
 ``degraded``, and the article goes on.
 """
@@ -12,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from newsmill.core.amounts import AmountRules, find_amounts
 from newsmill.core.digest import is_digest
@@ -24,7 +27,19 @@ from newsmill.core.story_features import StoryRules, story_terms
 from newsmill.core.summary import summarize
 from newsmill.core.themes import ThemeRules, classify
 from newsmill.errors import Reason, Refused
-from newsmill.events import Amount, Article, EnrichedArticle, Entity, Keyword, Outcome, Provenance, StoryItem, Theme
+from newsmill.events import (
+    LIVE,
+    Amount,
+    Article,
+    EnrichedArticle,
+    Enrichment,
+    Entity,
+    Keyword,
+    Outcome,
+    Provenance,
+    StoryItem,
+    Theme,
+)
 
 __all__ = ["Enrich", "EnrichRules", "enrich_article"]
 
@@ -86,31 +101,67 @@ class Enrich:
     def __call__(self, record: Record, state: None = None) -> Result:
         """One article of ``news.unique`` → its outputs. Raises `Refused` if the value is no `Article`."""
         article = _read(record)
-        found = _find(article, self.rules)
+        run = self.context.run
+        promoted = run == LIVE != article.provenance.run
+        if run not in (LIVE, article.provenance.run):  # a replay that begins here: it reads what live prepared
+            article = article.model_copy(update={"provenance": article.provenance.model_copy(update={"run": run})})
+        if promoted and (enrichment := _read_enrichment(record)) is not None:
+            found, rules_version = self._passed_on(article, enrichment), article.provenance.rules_version
+        else:
+            found, rules_version = _find(article, self.rules), self.rules.version
         key, subject = article.id.encode(), article.id
         event = f"{article.id}-{article.version}"
+        time_ms = max(article.version, record.timestamp) if promoted else article.version
 
         def output(to: str, value: bytes | None, kind: str = "enriched") -> Output:
-            return Output(to, key, value, kind, event, article.version, subject)
+            return Output(to, key, value, kind, event, time_ms, subject)
 
-        value = _dump(_fields(article, found, self.rules.version), EnrichedArticle)
+        value = _dump(_fields(article, found, rules_version), EnrichedArticle)
         themes = [theme.theme for theme in found.themes]
         outputs = [output("enriched", value)]
         outputs += [output(f"theme.{theme}", value) for theme in themes]
-        if article.verdict == "revision" and "themes" not in found.degraded:
-            # the earlier version may have been in any of them
+        if (promoted or article.verdict == "revision") and "themes" not in found.degraded:
+            # the earlier version may have been in any of them; live may have forgotten the one of a promoted original
             outputs += [output(f"theme.{theme}", None) for theme in self.rules.themes.themes if theme not in themes]
-        item = _dump(_story_item(article, found, themes), StoryItem)
+        item = _dump(_story_item(article, found, themes, promoted), StoryItem)
         outputs.append(output("story-input", item, "story-input"))
         raw = article.provenance
         facts = Facts(
             article.id,
             origin=(raw.topic, raw.partition, raw.offset),
             language=article.language,
-            published_at=article.published_at,
+            published_at=None if promoted else article.published_at,
             themes=themes,
         )
-        return Result(Outcome.OK, outputs, raw_time_ms=article.version, facts=facts)
+        return Result(Outcome.OK, outputs, raw_time_ms=None if promoted else article.version, facts=facts)
+
+    def _passed_on(self, article: Article, given: Enrichment) -> _Found:
+        """The replay's findings; terms for stories are this worker's own. `Refused` for a theme that it has not."""
+        unknown = sorted({theme.theme for theme in given.themes} - set(self.rules.themes.themes))
+        if unknown:
+            raise Refused(
+                Reason.PROCESSING_ERROR,
+                f"promoted from {article.provenance.run} with themes that this worker does not know: "
+                f"{', '.join(unknown)}; give it their rule files (NEWSMILL_RULES_DIR), run `newsmill topics create` "
+                "and requeue this record",
+            )
+        terms, failed = dict[str, float](), list[str]()
+        try:
+            terms = story_terms(
+                article.title, article.text, article.language, given.entities, given.amounts, self.rules.stories
+            )
+        except Exception:  # noqa: BLE001 - as in `_find`: it costs its own field only
+            failed = [step for step in ("story_terms",) if step not in given.degraded]
+        return _Found(
+            given.themes,
+            given.entities,
+            given.amounts,
+            given.keywords,
+            given.summary,
+            given.kind == "digest",
+            terms,
+            [*given.degraded, *failed],
+        )
 
 
 def enrich_article(article: Article, rules: EnrichRules) -> EnrichedArticle:
@@ -128,6 +179,20 @@ def _read(record: Record) -> Article:
         reason = Reason.BAD_JSON if first["type"] == "json_invalid" else Reason.WRONG_TYPE
         where = ".".join(map(str, first["loc"])) or "the record"
         raise Refused(reason, f"no article: {where}: {first['msg']}") from None
+
+
+def _read_enrichment(record: Record) -> Enrichment | None:
+    """The enrichment that dedupe wrote beside a promoted article; None if the promotion had none."""
+    data = from_json(record.value or b"")
+    if Enrichment.model_fields.keys().isdisjoint(data):
+        return None
+    try:
+        return Enrichment.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refused(
+            Reason.WRONG_TYPE, f"a promoted article: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
 
 
 def _find(article: Article, rules: EnrichRules) -> _Found:
@@ -154,7 +219,7 @@ def _find(article: Article, rules: EnrichRules) -> _Found:
     return _Found(themes, entities, amounts, keywords, summary, digest, terms, degraded)
 
 
-def _fields(article: Article, found: _Found, rules_version: str) -> dict[str, Any]:
+def _fields(article: Article, found: _Found, rules_version: str | None) -> dict[str, Any]:
     """The fields of an `EnrichedArticle`, in their order."""
     return {
         **vars(article),
@@ -169,10 +234,10 @@ def _fields(article: Article, found: _Found, rules_version: str) -> dict[str, An
     }
 
 
-def _story_item(article: Article, found: _Found, themes: list[str]) -> dict[str, Any]:
+def _story_item(article: Article, found: _Found, themes: list[str], promoted: bool) -> dict[str, Any]:
     """The fields of a `StoryItem`, in their order."""
-    return {
-        "format": 1,
+    item = {
+        "format": 2 if promoted else 1,
         "kind": "item",
         "id": article.id,
         "version": article.version,
@@ -187,6 +252,7 @@ def _story_item(article: Article, found: _Found, themes: list[str]) -> dict[str,
         "terms": found.terms,
         "digest": found.digest,
     }
+    return item | {"promoted": True} if promoted else item
 
 
 def _dump(fields: dict[str, Any], model: type[EnrichedArticle] | type[StoryItem]) -> bytes:

@@ -131,7 +131,7 @@ def rank_keywords(
         words_of = list(map(_words_of, reading.pieces))
         begin = 0 if title is None else reading.count(title) + _BETWEEN
         middle = begin + (reading.count(text[:lead]) if lead < len(text) else len(words_of))
-        end = begin + (reading.count(text[:_READ]) if _READ < len(text) else len(words_of))
+        end = begin + (reading.count(text[:_READ]) if len(text) > _READ else len(words_of))
         parts = words_of[: min(begin, _TITLE_PIECES)], words_of[begin:middle], words_of[middle:end]
         runs = [list(chain.from_iterable(part)) for part in parts]
     of_title, of_lead, of_rest = (list(filter(None, run)) for run in runs)
@@ -231,7 +231,7 @@ def _choose(ranked: list[tuple[float, int, str]], words: Mapping[str, _Word]) ->
                 continue
         else:
             parts = frozenset()
-        if korean and any([key in other or other in key for other, _ in chosen]):
+        if korean and any(key in other or other in key for other, _ in chosen):
             continue  # 반도체 and 반도체주
         chosen.append((key, parts or {key}))
         said.update(order)

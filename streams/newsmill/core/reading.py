@@ -24,7 +24,8 @@ __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
 _REMEMBERED: Final = 1 << 16  # pieces
 _LONGEST: Final = 64  # characters of a piece that is remembered; what is longer comes once
 _SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
-_COMMON: Final = frozenset("a an and are as at be by for he in is it may new no not of off on or the to up us we you".split())
+_FREQUENT: Final = "a an and are as at be by for he in is it may new no not of off on or the to up us we you"
+_COMMON: Final = frozenset(_FREQUENT.split())
 """Words by whose place no phrase is sought: they stand everywhere."""
 _FOLDED: Final = 1 << 12  # pairs of characters
 _AFTER: Final = 16  # characters after a pattern that may decide whether it is whole: particles

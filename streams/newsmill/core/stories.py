@@ -3,7 +3,8 @@
 One pass, as a newspaper's desk works: a new article joins the story of its nearest recent article, or opens one; an
 article that is close to two stories makes them one. Nothing depends on a clock: time is the largest version seen in the
 log. Decisions read the state and return changes; a record that changes nothing (delivered twice, or a digest, which
-never joins nor attracts others and has no story) leaves no trace.
+never joins nor attracts others and has no story) leaves no trace. What a replay found changes articles that are here;
+old news opens no story today.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from pydantic import ValidationError
 from newsmill.core.rulebook import Rulebook, RuleFile
 from newsmill.core.stage import Change, Context, Facts, Output, Record, Result
 from newsmill.core.stories_state import ArticleEntry, CopyEntry, MetaEntry, StoriesState, StoryEntry, change_of
-from newsmill.core.story_growth import grow, rank, unite, with_value
+from newsmill.core.story_growth import correct, grow, rank, unite, with_value
 from newsmill.errors import Reason, Refused, UnreadableFormat
 from newsmill.events import CopyNote, Outcome, StoryItem
 
 __all__ = ["ClusterRules", "Stories", "StoriesOptions"]
 
-_FORMAT = 1
+_FORMAT = 2  # of promoted items; others have 1
 _HEAVIEST = 1e6  # a weight beyond is no weight: kinds times logarithms stay below 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -122,20 +123,24 @@ class Stories:
     def __call__(self, record: Record, state: StoriesState) -> Result:
         """Decide one StoryItem or CopyNote; `Refused` if it is neither, `UnreadableFormat` if it is too new."""
         entry = _decode(record)
+        promoted = isinstance(entry, StoryItem) and entry.promoted
         turn = _Turn(entry.version, max(state.now, entry.version), state.next_slot, state.next_copy)
+        if promoted:  # told at the time of the promotion; the version is of an archive's clock, perhaps
+            turn.version, turn.now = max(entry.version, record.timestamp), state.now
         if isinstance(entry, StoryItem):
             self._take_item(entry, state, turn)
         else:
             self._take_copy(entry, state, turn)
         if not turn.articles and not turn.copies:
-            return Result(Outcome.OK, raw_time_ms=entry.version, facts=Facts(entry.id))
+            return Result(Outcome.OK, raw_time_ms=None if promoted else entry.version, facts=Facts(entry.id))
         changes = [change_of(MetaEntry(turn.now, turn.next_slot, turn.next_copy))]
         changes += self._expire(state, turn)
         changes += [change_of(article) for article in turn.articles.values()]
         changes += [change_of(copy) for copy in turn.copies.values()]
         changes += [change_of(story) for name, story in turn.stories.items() if name not in turn.ended]
         changes += [Change(b"s" + name.encode(), None) for name in turn.ended]
-        return Result(Outcome.OK, turn.outputs, changes, entry.version, _facts(entry, state, turn))
+        raw_time_ms = None if promoted else entry.version
+        return Result(Outcome.OK, turn.outputs, changes, raw_time_ms, _facts(entry, state, turn))
 
     # --- articles
 
@@ -145,7 +150,7 @@ class Stories:
             if item.version > known.version:
                 self._revise(item, known, state, turn)
             return
-        if item.digest:
+        if item.digest or item.promoted:
             return
         terms = self._vector(item, state)
         published = _ms(item.published_at)
@@ -175,21 +180,14 @@ class Stories:
     def _revise(self, item: StoryItem, known: ArticleEntry, state: StoriesState, turn: _Turn) -> None:
         terms = {} if item.digest else self._vector(item, state)
         published = _ms(item.published_at)
-        self._enter(item, known.story, terms, published, turn)
-        story = state.stories[known.story]
-        titled = story.title_of == item.id and item.title is not None
-        story = replace(
-            story,
-            sequence=story.sequence + 1,
-            title=item.title if titled else story.title,
-            sources=with_value(story.sources, item.source),
-            languages=with_value(story.languages, item.language),
-            themes=tuple(sorted({*story.themes, *item.themes})),
-            first_seen=min(story.first_seen, published),
-            last_seen=max(story.last_seen, published),
-        )
+        entry = self._enter(item, known.story, terms, published, turn)
+        reason = f"article {item.id} was revised"
+        if item.promoted:  # it did not arrive anew, so it attracts no longer than it would have
+            turn.articles[item.id] = replace(entry, arrived=known.arrived)
+            reason = f"article {item.id} was replaced by what a replay found"
+        story = correct(state.stories[known.story], item, published, self._rules.keywords_kept)
         turn.stories[story.id] = story
-        self._tell(turn, story, "updated", item.id, f"article {item.id} was revised", None)
+        self._tell(turn, story, "updated", item.id, reason, None)
 
     def _enter(self, item: StoryItem, story: str, terms: dict[str, float], published: int, turn: _Turn) -> ArticleEntry:
         entry = ArticleEntry(item.id, story, turn.next_slot, item.version, turn.now, published, terms)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from newsmill.core.stories_state import StoryEntry
 from newsmill.events import StoryItem
 
-__all__ = ["grow", "rank", "unite", "with_value"]
+__all__ = ["correct", "grow", "rank", "unite", "with_value"]
 
 _ARTICLE_IDS = 500  # the contract: the last 500
 
@@ -29,6 +29,31 @@ def grow(story: StoryEntry, item: StoryItem, published: int, keywords_kept: int)
         languages=with_value(story.languages, item.language),
         themes=tuple(sorted({*story.themes, *item.themes})),
         keywords=_counted(story.keywords, {} if again else dict.fromkeys(item.keywords, 1), keywords_kept),
+        first_seen=min(story.first_seen, published),
+        last_seen=max(story.last_seen, published),
+    )
+
+
+def correct(story: StoryEntry, item: StoryItem, published: int, keywords_kept: int) -> StoryEntry:
+    """The story with another version of an article that it holds, published at that time (ms).
+
+    A promoted version also brings its keywords; where the story is that one article, they and its themes and publisher
+    are all of the story's. Otherwise others may have what it lost, so it only adds.
+    """
+    titled = story.title_of == item.id and item.title is not None
+    alone = item.promoted and story.article_count == 1
+    keywords = story.keywords
+    if item.promoted:
+        brought = dict.fromkeys(item.keywords, 1)
+        keywords = _counted(brought if alone else brought | keywords, {}, keywords_kept)
+    return replace(
+        story,
+        sequence=story.sequence + 1,
+        title=item.title if titled else story.title,
+        sources=with_value(() if alone and not story.copy_count else story.sources, item.source),
+        languages=with_value(() if alone else story.languages, item.language),
+        themes=tuple(sorted({*(() if alone else story.themes), *item.themes})),
+        keywords=keywords,
         first_seen=min(story.first_seen, published),
         last_seen=max(story.last_seen, published),
     )

@@ -69,6 +69,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self.positions: dict[TopicPartition, int] = {}
         self.sought: Any = None  # the assignment that positions are of
+        self._finished: set[TopicPartition] = set()
 
     def _create_worker_consumer(self, transport: BatchTransport) -> aiokafka.AIOKafkaConsumer:
         return aiokafka.AIOKafkaConsumer(
@@ -79,6 +80,10 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
             isolation_level="read_committed",
             **transport.consumer_options,
         )
+
+    def finish(self, tp: TopicPartition) -> None:
+        """Fetch no more of a partition, until the next assignment. Any thread may call it."""
+        self._finished.add(tp)
 
     def allow_reset(self) -> None:
         """Until positions are set again: a group that never committed begins at its earliest record."""
@@ -107,6 +112,7 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return {}
         # no await from here on: positions and sought belong together
         self.positions = due
+        self._finished.clear()
         for tp, offset in due.items():
             consumer._fetcher.seek_to(tp, offset)
         self.sought = assignment
@@ -129,7 +135,11 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[TopicPartition, Batch]:
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        left = active_partitions - self._finished if self._finished else active_partitions
+        if not left:  # aiokafka would take no partition for all of them
+            await asyncio.sleep(timeout if timeout is not None else _BUFFERS_FULL_SECONDS)
+            return {}
+        fetched = await super()._fetch_records(consumer, left, timeout, max_records)
         subscription = consumer._subscription.subscription
         batches: dict[TopicPartition, Batch] = {}
         if not fetched or subscription is None or subscription.assignment is None:

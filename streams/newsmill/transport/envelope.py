@@ -121,9 +121,10 @@ class Envelopes:
     ) -> Item:
         """The account of one transaction."""
         outputs = Counter(item[0].removeprefix(self.prefix) for item in written)
+        topic = records[0].topic.removeprefix(self.prefix)
         entry = LedgerEntry(
             stage=self.stage,
-            topic=self.source,
+            topic=topic,
             partition=partition,
             first_offset=records[0].offset,
             next_offset=next_offset,
@@ -134,5 +135,6 @@ class Envelopes:
             newsmill_version=self.version,
         )
         time_ms = records[-1].timestamp
-        headers = self._headers("ledger", f"{self.stage}-{partition}-{records[0].offset}", time_ms, self.stage)
+        place = partition if topic == self.source else f"{topic}-{partition}"
+        headers = self._headers("ledger", f"{self.stage}-{place}-{records[0].offset}", time_ms, self.stage)
         return self.names["ledger"], 0, self.stage.encode(), entry.model_dump_json().encode(), time_ms, headers

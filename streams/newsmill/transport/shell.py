@@ -12,8 +12,8 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import faust
@@ -26,7 +26,8 @@ from newsmill.events import Outcome
 from newsmill.marker import Marker
 from newsmill.metrics import Metrics
 from newsmill.settings import Settings
-from newsmill.topics import Topic
+from newsmill.topics import Topic, unsorted_short
+from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
 from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, read_state_offset, state_offset
 from newsmill.transport.stage import Stage
@@ -49,12 +50,13 @@ _SLICE_SECONDS = 0.01
 
 @dataclass(eq=False)
 class _Partition:
-    """What the process holds for one assigned input partition.
+    """What the process holds for one assigned input partition. ``source`` is the index of its topic among the stage's.
 
     ``committed`` is the offset that the group has; ``position`` is where the next batch must begin.
     """
 
-    number: int
+    tp: TopicPartition
+    source: int
     writer: Writer
     generation: int
     ready: asyncio.Future[None]
@@ -64,6 +66,12 @@ class _Partition:
     state: State | None = None
     task: asyncio.Task[None] | None = None
     revoked: bool = False
+
+    @property
+    def number(self) -> int:
+        """The partition's number in its topic, and in the state topic."""
+        number: int = self.tp.partition
+        return number
 
 
 @dataclass(eq=False)
@@ -88,27 +96,41 @@ class StageShell:
     stage: Stage
     settings: Settings
     context: Context
-    topics: Mapping[str, Topic]
+    topics: dict[str, Topic]
     metrics: Metrics
     marker: Marker
     fail_process: Callable[[BaseException], NoReturn]
-    crashers: frozenset[tuple[int, int]] = frozenset()
+    crashers: frozenset[tuple[int, int, int]] = frozenset()  # partition, offset, index of the source
+    bounds: Bounds | None = None
     app: faust.App | None = None
-    _partitions: dict[int, _Partition] = field(default_factory=dict)
+    _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
-    _kept: dict[int, tuple[int | None, State]] = field(default_factory=dict)
+    _kept: dict[TopicPartition, tuple[int | None, State]] = field(default_factory=dict)
     _taking: bool = False  # from the first assignment on, but not during a rebalance
     _draining: bool = False
 
     def __post_init__(self) -> None:
         source = self.topics[self.stage.source]
+        first = self.bounds if self.bounds is not None and self.bounds.first == self.stage.name else None
+        if first is not None:
+            source = replace(source, name=first.topic)
         self.group = kafka.group_name(self.settings, self.stage.name)
-        self.source = self.settings.topic_prefix + source.name
-        self._envelopes = Envelopes(self.stage.name, source, self.topics, self.settings, self.context.newsmill_version)
+        self._first = first
+        written = self.topics
+        if self.bounds is not None:  # what goes to an ordered stage is sorted first
+            written = self.topics | {short: self.topics[unsorted_short(short)] for short in self.stage.sinks}
+        self._envelopes = Envelopes(self.stage.name, source, written, self.settings, self.context.newsmill_version)
+        self.sources = tuple(self._envelopes.names[short] for short in self.stage.sources)
+        if first is not None:
+            self.sources = (first.topic,)
         self._state_topic = self._envelopes.names[self.stage.state_topic] if self.stage.state_topic else ""
         self._marker_index = self.marker.stages.index(self.stage.name)
         self._batch_records = min(self.stage.batch_records, self.settings.batch_max_records)
         self._batch_bytes = self.settings.batch_max_kib << 10 or self.stage.batch_bytes
+        rate = self.bounds.rates.get(self.stage.name) if self.bounds is not None else None
+        self._pace = Pace(rate) if rate is not None else None
+        if self._pace is not None:
+            self._batch_records = min(self._batch_records, self._pace.most)
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -130,7 +152,7 @@ class StageShell:
             return []
         standing = []
         for part in list(self._partitions.values()):
-            tp = TopicPartition(self.source, part.number)
+            tp = part.tp
             due = part.committed if part.committed is not None else part.position
             delivered, position = self.app.consumer._thread.standing(tp)
             if position is not None and due is not None and delivered is not None and due >= delivered:
@@ -150,7 +172,7 @@ class StageShell:
 
     async def handle(self, batch: Batch) -> None:
         """One batch from Faust: processed wholly, or dropped because a rebalance will deliver it again."""
-        part = self._partitions.get(batch.partition)
+        part = self._partitions.get(TopicPartition(batch.topic, batch.partition))
         if part is None or part.generation != batch.generation or not self._taking:
             return
         task = asyncio.create_task(self._take(part, batch))
@@ -168,7 +190,7 @@ class StageShell:
             _revoke(part)
         await self._settle()
         self._kept = {
-            part.number: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
+            part.tp: (part.committed, part.state) for part in self._partitions.values() if part.state is not None
         }
         await self._close_writers()
 
@@ -176,7 +198,7 @@ class StageShell:
         """Initialise a producer for every partition, which fences whoever wrote for it before."""
         await self._settle()
         await self._close_writers()
-        numbers = sorted(tp.partition for tp in partitions if tp.topic == self.source)
+        shorts = dict(zip(self.sources, ("", *self.stage.more_sources), strict=True))
         names = self._envelopes.names
         writes = [names[short] for short in (*self.stage.sinks, "deadletter", "ledger")]
         if self._state_topic:
@@ -185,13 +207,14 @@ class StageShell:
         loop = asyncio.get_running_loop()
         counts: dict[str, int] = {}
         made = {
-            number: Writer(
+            tp: Writer(
                 options,
-                kafka.transactional_id(self.settings, self.stage.name, number),
+                kafka.transactional_id(self.settings, self.stage.name, tp.partition, shorts[tp.topic]),
                 self.settings.transaction_timeout_ms,
                 counts,
             )
-            for number in numbers
+            for tp in sorted(TopicPartition(*tp) for tp in partitions)  # Faust's are a type of its own
+            if tp.topic in shorts
         }
         seconds = max(_FENCE_SECONDS, _FENCE_SECONDS_EACH * len(made))
         try:
@@ -202,16 +225,21 @@ class StageShell:
         except TimeoutError as error:
             raise TimeoutError(f"{self.stage.name}: producers were not ready within {seconds:g} s") from error
         self._partitions = {
-            number: _Partition(number, writer, generation, loop.create_future(), self._kept.get(number))
-            for number, writer in made.items()
+            tp: _Partition(
+                tp, self.sources.index(tp.topic), writer, generation, loop.create_future(), self._kept.get(tp)
+            )
+            for tp, writer in made.items()
         }
         self._kept = {}
         self._taking = not self._draining
 
     async def after_assigned(self, partitions: set[TopicPartition], generation: int) -> None:
         """Begin to read offsets and state in tasks of their own: no heartbeat leaves while a callback runs."""
-        self.metrics.assigned(self.stage.name, sorted(self._partitions))
-        log.info("%s: partitions %s assigned", self.stage.name, sorted(self._partitions) or "none")
+        self.metrics.assigned(self.stage.name, [tp.partition for tp in self._partitions])
+        names = [f"{self.stage.sources[part.source]}-{part.number}" for part in self._partitions.values()]
+        log.info("%s: partitions %s assigned", self.stage.name, ", ".join(names) or "none")
+        if self._draining:
+            return  # nothing begins any more, and the consumer may be gone in the middle of it
         for part in self._partitions.values():
             part.task = asyncio.create_task(self._prepare(part))
 
@@ -220,6 +248,11 @@ class StageShell:
         self.fail(self._out_of_range(str(error)))
 
     def _out_of_range(self, what: str) -> StateMismatch:
+        if self._first is not None:
+            return StateMismatch(
+                f"{self.stage.name}: records of the replay's range are gone ({what}): they expired meanwhile; "
+                f"`newsmill replay drop {self._first.run}`, then replay what is left"
+            )
         return StateMismatch(
             f"{self.stage.name}: the committed offset is outside the log ({what}): records expired unread, or the "
             f"topic was made anew; `newsmill reset {self.stage.name}` begins again at what there is"
@@ -266,7 +299,7 @@ class StageShell:
         assert self.app is not None
         thread: Any = self.app.consumer._thread
         client = thread._ensure_consumer()
-        tp = TopicPartition(self.source, part.number)
+        tp = part.tp
         committed: int | None = await thread.call_thread(client.committed, tp)
         begin: int = (await thread.call_thread(client.beginning_offsets, [tp]))[tp]
         if committed is not None:
@@ -311,19 +344,42 @@ class StageShell:
                     f"{self.stage.name}: {batch.topic}-{batch.partition} is delivered from {batch.start}, but "
                     f"{part.position} is due: records would be lost or doubled"
                 )
-            records = batch.records
+            records, following = self._within(batch)
             taken = 0
             while taken < len(records):
                 if part.revoked:
                     return
                 work = await self._process(part, records, taken)
                 taken += len(work.records)
-                await self._commit(part, work, batch.next if taken == len(records) else records[taken].offset)
+                await self._commit(part, work, following if taken == len(records) else records[taken].offset)
+                if self._pace is not None:
+                    await self._pace.wait(len(work.records))
+            if part.committed is None or part.committed < following:
+                await self._pass_over(part, following)
             part.position = batch.next
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - anything but a confirmed commit ends the process
             self.fail(error)
+
+    def _within(self, batch: Batch) -> tuple[list[Any], int]:
+        """The records of a batch that are this run's to process, and the offset to commit behind them."""
+        bounds = self._first
+        if bounds is None:
+            return batch.records, batch.next
+        end = bounds.ends.get(batch.partition, batch.start)
+        if batch.next >= end:  # what comes behind is not fetched any more
+            assert self.app is not None
+            self.app.consumer._thread.finish(TopicPartition(batch.topic, batch.partition))
+        records = [
+            raw for raw in batch.records if raw.offset < end and bounds.since_ms <= raw.timestamp < bounds.until_ms
+        ]
+        return records, min(batch.next, end)
+
+    async def _pass_over(self, part: _Partition, next_offset: int) -> None:
+        """Commit past records that are outside the bounds of the run."""
+        await part.writer.commit([], self.group, part.tp, next_offset)
+        part.committed = next_offset
 
     async def _process(self, part: _Partition, records: list[Any], first: int) -> _Work:
         """Process records from ``first`` on until the batch is large enough, in bytes, records or time."""
@@ -348,33 +404,44 @@ class StageShell:
 
     def _process_one(self, part: _Partition, raw: Any, work: _Work) -> None:
         """One record: its outputs and changes, or a dead letter. The one place where a bad record is caught."""
-        self.marker.set(self._marker_index, part.number, raw.offset)
+        self.marker.set(self._marker_index, part.number, raw.offset, part.source)
         try:
-            if (part.number, raw.offset) in self.crashers:
+            if (part.number, raw.offset, part.source) in self.crashers:
                 raise Refused(Reason.CRASHES, "the process died natively while it processed this record")
             record = decode_record(raw)
             result = self.stage.process(record, part.state)
-            outputs = [self._envelopes.output(output) for output in result.outputs]
+            outputs = [(output.to, self._envelopes.output(output)) for output in result.outputs]
         except NewsmillError:
             raise  # the stage itself cannot go on
         except Exception as error:  # noqa: BLE001 - one record's failure must not stop the others
             refusal = error if isinstance(error, Refused) else self._unexpected(raw.offset, error)
             work.counts[Outcome.DEAD_LETTER] += 1
             work.reasons[refusal.reason] += 1
-            work.items.append(self._envelopes.dead_letter(raw, refusal))
+            work.items += self._ordered(raw, [("deadletter", self._envelopes.dead_letter(raw, refusal))])
             return
         for change in result.changes:
             assert part.state is not None
             part.state.apply(change)
             work.changes.append((self._state_topic, part.number, change.key, change.value, record.timestamp, []))
         work.counts[result.outcome] += 1
-        work.items += outputs
+        work.items += self._ordered(raw, outputs)
         if result.facts is not None:
             work.facts.append(result.facts)
             if log.isEnabledFor(logging.DEBUG):
                 self._tell(record, result.facts.article, result.outcome)
         if self.stage.reports_latency and result.raw_time_ms is not None:
             work.raw_times.append(result.raw_time_ms)
+
+    def _ordered(self, raw: Any, outputs: list[tuple[str, Item]]) -> list[Item]:
+        """Live: all outputs. In a bounded run they carry the order of the raw record, and a warm-up stays internal."""
+        if self.bounds is None:
+            return [item for _, item in outputs]
+        order = order_of(raw)
+        if time_of_order(order) < self.bounds.emit_ms:
+            outputs = [(to, item) for to, item in outputs if self.topics[to].internal]
+        for _, item in outputs:
+            item[5].append((ORDER_HEADER, order))
+        return [item for _, item in outputs]
 
     def _tell(self, record: Record, article: str, outcome: Outcome) -> None:
         """One debug line an article and stage: its way can be followed by its id."""
@@ -402,8 +469,7 @@ class StageShell:
             work.changes.append(
                 (self._state_topic, part.number, STATE_OFFSET_KEY, state_offset(next_offset), last_ms, [])
             )
-        source = TopicPartition(self.source, part.number)
-        await part.writer.commit([*work.items, *work.changes, ledger], self.group, source, next_offset)
+        await part.writer.commit([*work.items, *work.changes, ledger], self.group, part.tp, next_offset)
         part.committed = next_offset
         total = work.seconds + time.perf_counter() - began
         self.metrics.batch(

@@ -22,9 +22,10 @@ def context_of(settings: Settings, run: str = "live") -> Context:
 class Stage:
     """One stage of the pipeline.
 
-    ``source`` and ``sinks`` are short names of topics; ``state_topic`` and ``new_state`` are None for stages without
-    state. ``batch_records`` and ``batch_bytes`` cut a batch so that its work stays under half a second at the stage's
-    measured cost. ``reports_latency`` marks the stage whose commit ends the way of an article.
+    ``source``, ``more_sources`` and ``sinks`` are short names of topics; ``state_topic`` and ``new_state`` are None for
+    stages without state. Only a stage without state may have more sources: between two logs there is no order.
+    ``batch_records`` and ``batch_bytes`` cut a batch so that its work stays under half a second at the stage's measured
+    cost. ``reports_latency`` marks the stage whose commit ends the way of an article.
     """
 
     name: str
@@ -36,3 +37,12 @@ class Stage:
     state_topic: str | None = None
     new_state: Callable[[], State] | None = None
     reports_latency: bool = False
+    more_sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert not (self.more_sources and self.state_topic), f"{self.name} has state: it can read one topic only"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All topics that the stage reads, the main one first."""
+        return (self.source, *self.more_sources)

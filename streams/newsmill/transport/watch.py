@@ -30,9 +30,10 @@ _ANSWER_SECONDS = 5.0
 def watch_lag(shells: Sequence[StageShell], settings: Settings, metrics: Metrics) -> None:
     """Show the lag of every assigned partition from now on, on a daemon thread."""
     for shell in shells:
-        retention = shell.topics[shell.stage.source].retention_ms
-        if retention > 0:
-            metrics.retention.labels(shell.stage.name, shell.source).set(retention / 1000)
+        for short, name in zip(shell.stage.sources, shell.sources, strict=True):
+            retention = shell.topics[short].retention_ms
+            if retention > 0:
+                metrics.retention.labels(shell.stage.name, name).set(retention / 1000)
     thread = threading.Thread(target=lambda: asyncio.run(_watch(shells, settings, metrics)), name="lag", daemon=True)
     thread.start()
 

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from newsmill.settings import Settings
+from newsmill.transport.bounded import Bounds
 
 __all__ = ["DEFAULT_FACTORY", "EXIT_AGAIN", "ProcessPlan"]
 
@@ -30,15 +31,17 @@ class ProcessPlan(BaseModel):
     started: str
     # whether this index has worked before: what is missing now was there, and may come back
     again: bool = False
-    # (stage, partition, offset) of records that killed a process natively, twice
-    crashers: tuple[tuple[str, int, int], ...] = ()
+    # (stage, partition, offset, index of the source) of records that killed a process natively, twice
+    crashers: tuple[tuple[str, int, int, int], ...] = ()
     # where the stages come from: "module:function"
     factory: str = DEFAULT_FACTORY
     settings: dict[str, Any]
+    # of a replay; None: live
+    bounds: Bounds | None = None
 
     def line(self) -> bytes:
         """The JSON line."""
-        return orjson.dumps(self.model_dump()) + b"\n"
+        return orjson.dumps(self.model_dump(mode="json")) + b"\n"
 
     @staticmethod
     def plain(settings: Settings) -> dict[str, Any]:

@@ -35,8 +35,9 @@ from newsmill.marker import Marker  # noqa: E402
 from newsmill.metrics import Metrics, serve_metrics  # noqa: E402
 from newsmill.settings import Settings  # noqa: E402
 from newsmill.topic_admin import missing_topics  # noqa: E402
-from newsmill.topics import Topic, registry  # noqa: E402
+from newsmill.topics import Topic, registry, replay_registry  # noqa: E402
 from newsmill.transport import (  # noqa: E402
+    Bounds,
     Stage,
     StageShell,
     TransactionFailed,
@@ -80,15 +81,21 @@ def _watch_parent() -> None:
 
 def _load_stages(plan: ProcessPlan, settings: Settings, rulebook: Rulebook) -> list[Stage]:
     module, _, name = plan.factory.partition(":")
-    make: Callable[[Settings, Rulebook, tuple[str, ...]], list[Stage]] = getattr(importlib.import_module(module), name)
+    make: Callable[..., list[Stage]] = getattr(importlib.import_module(module), name)
+    if plan.bounds is not None:
+        return make(settings, rulebook, plan.stages, run=plan.bounds.run)
     return make(settings, rulebook, plan.stages)
 
 
-async def _check_topics(settings: Settings, topics: Mapping[str, Topic], stages: list[Stage], seconds: float) -> None:
+async def _check_topics(
+    settings: Settings, topics: Mapping[str, Topic], stages: list[Stage], bounds: Bounds | None, seconds: float
+) -> None:
     """`BrokerError` if none answers in time, `TopicError` that names what is missing."""
     needed = {"ledger", "deadletter"}
     for stage in stages:
-        needed |= {stage.source, *stage.sinks} | ({stage.state_topic} if stage.state_topic else set())
+        needed |= {*stage.sinks, *([stage.state_topic] if stage.state_topic else ())}
+        if bounds is None or bounds.first != stage.name:  # what that one reads is not of the replay
+            needed |= {*stage.sources}
     library = logging.getLogger("aiokafka")
     level = library.level
     library.setLevel(logging.CRITICAL)  # one line at the end of the wait tells what each of its attempts would
@@ -120,9 +127,12 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
     rulebook = load_rulebook(settings.rules_dir)
     stages = _load_stages(plan, settings, rulebook)
     themes = sorted({sink[6:] for stage in stages for sink in stage.sinks if sink.startswith("theme.")})
+    bounds = plan.bounds
     topics = registry(themes, settings)
+    if bounds is not None:
+        topics |= replay_registry(themes, settings)
     groups = {name.casefold(): group for group, names in settings.metrics_source_groups.items() for name in names}
-    metrics = Metrics("live", themes, groups)
+    metrics = Metrics("live" if bounds is None else "replay", themes, groups)
     metrics.expect(stage.name for stage in stages)
     metrics.build.labels(__version__, rulebook.version).set(1)
     marker = Marker(Path(plan.marker), tuple(stage.name for stage in stages))
@@ -137,15 +147,17 @@ async def _run(plan: ProcessPlan, settings: Settings) -> None:
 
     shells = [
         StageShell(
-            stage, settings, context_of(settings), topics, metrics, marker, partial(end, stage.name),
-            frozenset((partition, offset) for name, partition, offset in plan.crashers if name == stage.name),
+            stage, settings, context_of(settings, bounds.run if bounds is not None else "live"), topics, metrics,
+            marker, partial(end, stage.name),
+            frozenset((number, offset, source) for name, number, offset, source in plan.crashers if name == stage.name),
+            bounds,
         )
         for stage in stages
     ]  # fmt: skip
     if plan.metrics_port is not None:
         watch_lag(shells, settings, metrics)
         serve_metrics(metrics, settings.metrics_host, plan.metrics_port, lambda: all(shell.ready for shell in shells))
-    await _check_topics(settings, topics, stages, _BROKER_SECONDS_AGAIN if plan.again else _BROKER_SECONDS)
+    await _check_topics(settings, topics, stages, bounds, _BROKER_SECONDS_AGAIN if plan.again else _BROKER_SECONDS)
     apps = [build_app(shell, settings, f"{plan.instance}-{shell.stage.name}", folder) for shell in shells]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

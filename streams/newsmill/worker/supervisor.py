@@ -21,9 +21,10 @@ import xxhash
 from newsmill.errors import NewsmillError
 from newsmill.marker import Marker, Place
 from newsmill.settings import Settings
+from newsmill.transport.bounded import Bounds
 from newsmill.worker.plan import DEFAULT_FACTORY, ProcessPlan
 
-__all__ = ["WorkerPlan", "supervise"]
+__all__ = ["WorkerPlan", "run_processes", "supervise"]
 
 log = logging.getLogger("newsmill.supervisor")
 
@@ -44,6 +45,7 @@ class WorkerPlan:
     processes: int = 1
     metrics_port: int | None = 9464
     factory: str = DEFAULT_FACTORY
+    bounds: Bounds | None = None
 
 
 @contextmanager
@@ -84,12 +86,14 @@ def _ignore_interrupts() -> None:
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, plan: WorkerPlan, instance: str, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, plan: WorkerPlan, instance: str, folder: Path, stopping: asyncio.Event
+    ) -> None:
         self.settings = settings
         self.plan = plan
         self.instance = instance
         self.folder = folder
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
         self.crashers: set[Place] = set()
         self.deaths: Counter[tuple[Place, bool]] = Counter()
         self.exit_code = 0
@@ -106,8 +110,9 @@ class _Supervisor:
             marker=str(self.folder / f"marker-{index}"),
             started=str(self._started(index)),
             again=self._started(index).exists(),
-            crashers=tuple(sorted((place.stage, place.partition, place.offset) for place in self.crashers)),
+            crashers=tuple(sorted(tuple(place) for place in self.crashers)),
             factory=self.plan.factory,
+            bounds=self.plan.bounds,
             settings=ProcessPlan.plain(self.settings),
         )
         process = await asyncio.create_subprocess_exec(
@@ -134,8 +139,9 @@ class _Supervisor:
         self.deaths[place, native] += 1
         if self.deaths[place, native] >= (_CRASHES if native else _KILLS):
             self.crashers.add(place)
-            log.error("%s: offset %d of partition %d ended the process %d times: it becomes a dead letter (crashes)",
-                      place.stage, place.offset, place.partition, self.deaths[place, native])  # fmt: skip
+            log.error("%s: offset %d of partition %d%s ended the process %d times: it becomes a dead letter (crashes)",
+                      place.stage, place.offset, place.partition, " of its second topic" if place.source else "",
+                      self.deaths[place, native])  # fmt: skip
 
     async def run_process(self, index: int) -> None:
         """Keep one process running until told to stop."""
@@ -184,20 +190,26 @@ class _Supervisor:
                 await asyncio.wait(late)
 
 
-async def _supervise(settings: Settings, plan: WorkerPlan, folder: Path, instance: str) -> int:
-    supervisor = _Supervisor(settings, plan, instance, folder)
+async def run_processes(settings: Settings, plan: WorkerPlan, stopping: asyncio.Event) -> int:
+    """Run the processes until ``stopping`` is set; the exit code, and the event is set when they gave up."""
+    with tempfile.TemporaryDirectory(prefix="newsmill-worker-") as folder, _instance(settings) as instance:
+        supervisor = _Supervisor(settings, plan, instance, Path(folder), stopping)
+        log.info("worker %s: %d process(es), stages %s", instance, plan.processes, ", ".join(plan.stages))
+        runs = [asyncio.create_task(supervisor.run_process(index)) for index in range(plan.processes)]
+        await stopping.wait()
+        await supervisor.stop_processes()
+        await asyncio.gather(*runs)
+        return supervisor.exit_code
+
+
+async def _supervise(settings: Settings, plan: WorkerPlan) -> int:
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.stopping.set)
-    log.info("worker %s: %d process(es), stages %s", instance, plan.processes, ", ".join(plan.stages))
-    runs = [asyncio.create_task(supervisor.run_process(index)) for index in range(plan.processes)]
-    await supervisor.stopping.wait()
-    await supervisor.stop_processes()
-    await asyncio.gather(*runs)
-    return supervisor.exit_code
+        loop.add_signal_handler(number, stopping.set)
+    return await run_processes(settings, plan, stopping)
 
 
 def supervise(settings: Settings, plan: WorkerPlan) -> int:
     """Run until SIGTERM or SIGINT; the exit code. Raises `NewsmillError` for what is wrong before the start."""
-    with tempfile.TemporaryDirectory(prefix="newsmill-worker-") as folder, _instance(settings) as instance:
-        return asyncio.run(_supervise(settings, plan, Path(folder), instance))
+    return asyncio.run(_supervise(settings, plan))

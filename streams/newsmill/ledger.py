@@ -13,7 +13,7 @@ from newsmill import kafka
 from newsmill.settings import Settings
 from newsmill.topics import TOPICS
 
-__all__ = ["StageLedger", "read_counts", "read_ledger"]
+__all__ = ["LedgerTail", "StageLedger", "read_counts", "read_ledger"]
 
 _MINUTE_MS = 60_000
 
@@ -50,16 +50,42 @@ async def read_ledger(
     end = (await client.end_offsets([partition]))[partition]
     start = begin if most is None else max(begin, end - most)
     async for record in _records(client, partition, start, end):
-        entry = orjson.loads(record.value)
-        stage = found.setdefault(entry["stage"], StageLedger())
-        for outcome, count in entry["counts"].items():
-            stage.counts[outcome] = stage.counts.get(outcome, 0) + count
-        stage.records += entry["records"]
-        if record.timestamp > now_ms - _MINUTE_MS:
-            stage.last_minute += entry["records"]
-        stage.since_ms = record.timestamp if stage.since_ms is None else min(stage.since_ms, record.timestamp)
-        stage.last_ms = record.timestamp if stage.last_ms is None else max(stage.last_ms, record.timestamp)
+        _add(found, record, now_ms)
     return found, start == begin
+
+
+def _add(found: dict[str, StageLedger], record: Any, now_ms: int) -> None:
+    entry = orjson.loads(record.value)
+    stage = found.setdefault(entry["stage"], StageLedger())
+    for outcome, count in entry["counts"].items():
+        stage.counts[outcome] = stage.counts.get(outcome, 0) + count
+    stage.records += entry["records"]
+    if record.timestamp > now_ms - _MINUTE_MS:
+        stage.last_minute += entry["records"]
+    stage.since_ms = record.timestamp if stage.since_ms is None else min(stage.since_ms, record.timestamp)
+    stage.last_ms = record.timestamp if stage.last_ms is None else max(stage.last_ms, record.timestamp)
+
+
+class LedgerTail:
+    """The ledger from its beginning, read on at every call. ``client`` is a consumer that nobody else uses."""
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self._client = client
+        self._partition = TopicPartition(settings.topic_prefix + TOPICS["ledger"].name, 0)
+        self._found: dict[str, StageLedger] = {}
+        self._assigned = False
+
+    async def read(self) -> dict[str, StageLedger]:
+        """Stage → what it did by now."""
+        if not self._assigned:
+            self._client.assign([self._partition])
+            await self._client.seek_to_beginning(self._partition)
+            self._assigned = True
+        while fetched := await self._client.getmany(timeout_ms=0, max_records=5000):
+            for records in fetched.values():
+                for record in records:
+                    _add(self._found, record, 0)
+        return self._found
 
 
 async def _records(client: Any, partition: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:

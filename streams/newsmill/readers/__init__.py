@@ -6,11 +6,9 @@ entry point group ``newsmill.readers``: the entry's name is the suffix without i
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +21,9 @@ from newsmill.core.folding import nfc
 from newsmill.core.identity import canonicalize_url
 from newsmill.errors import ConfigError, Refused
 from newsmill.events import RawArticle
+from newsmill.readers.compression import DAMAGED, describe_damage, open_stream, plain_name
+from newsmill.readers.found import Found, Reader
+from newsmill.readers.warc import read_warc
 
 __all__ = ["Found", "Item", "RawItem", "Reader", "Refusal", "read_path", "suffixes"]
 
@@ -39,31 +40,22 @@ class RawItem(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What cannot be read. ``line`` counts from 1, 0 is the whole file. ``notice``: skipped, but no mistake."""
+    """What cannot be read. ``line`` counts from 1, 0 is the whole file.
+
+    ``notice``: skipped, but no mistake; ``parts`` says how many parts of the file are.
+    """
 
     file: str
     line: int
     message: str
     notice: bool = False
+    parts: int = 1
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
 Item = RawItem | Refusal
-
-
-class Found(NamedTuple):
-    """What a reader found: the fields of one article, or (a string) why there is none.
-
-    ``place`` is the line, or the place in a list, from 1; 0 where the file is one article.
-    """
-
-    place: int
-    content: dict[str, Any] | str
-
-
-Reader = Callable[[BinaryIO], Iterator[Found]]
 
 
 def read_path(path: str | Path, source: str | None = None) -> Iterator[Item]:
@@ -107,8 +99,7 @@ def _walk(root: Path) -> Iterator[Path | Refusal]:
 
 
 def _suffix(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix.removeprefix(".")
+    return Path(plain_name(path.name)).suffix.removeprefix(".")
 
 
 def _kind(path: Path) -> str:
@@ -127,18 +118,20 @@ def _read_file(path: Path, name: str, source: str | None) -> Iterator[Item]:
         yield Refusal(str(path), 0, f"no reader for {_kind(path)} (there are: {known})")
         return
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        with open_stream(path) as stream:
             yield from _read(stream, reader, name, str(path), source)
+    except DAMAGED as error:
+        yield Refusal(str(path), 0, describe_damage(path, error))
     except OSError as error:
         yield Refusal(str(path), 0, error.strerror or str(error))
 
 
-def _read(stream: BinaryIO | Any, reader: Reader, name: str, file: str, source: str | None) -> Iterator[Item]:
-    try:
-        for place, content in reader(stream):
+def _read(stream: BinaryIO, reader: Reader, name: str, file: str, source: str | None) -> Iterator[Item]:
+    for place, content, skipped in reader(stream):
+        if skipped and isinstance(content, str):
+            yield Refusal(file, place, content, notice=True, parts=skipped)
+        else:
             yield _item(content, place, name, file, source)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Refusal(file, 0, f"damaged gzip file: {error}")
 
 
 def _item(content: dict[str, Any] | str, place: int, name: str, file: str, source: str | None) -> Item:
@@ -249,6 +242,7 @@ _BUILT_IN: Mapping[str, Reader] = {
     "html": _read_page,
     "htm": _read_page,
     "txt": _read_text,
+    "warc": read_warc,
 }
 
 
@@ -268,5 +262,5 @@ def _readers() -> Mapping[str, Reader]:
 
 
 def suffixes() -> list[str]:
-    """The suffixes that can be read, sorted, without dots; each also with .gz after it."""
+    """The suffixes that can be read, sorted, without dots; each also with .gz or .zst after it."""
     return sorted(_readers())

@@ -1,0 +1,119 @@
+"""``newsmill replay status``: every replay there is, what it reads and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+
+from newsmill import kafka
+from newsmill.cli.flow import call, describe_group
+from newsmill.cli.options import AsJson, Debug, Servers, output, read_settings
+from newsmill.cli.replay.times import written_moment
+from newsmill.cli.screen import show
+from newsmill.errors import NewsmillError
+from newsmill.ledger import read_ledger
+from newsmill.replay.plan import PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
+from newsmill.replay.run import phases_of
+from newsmill.settings import Settings
+from newsmill.topics import TOPICS
+
+__all__ = ["ReplayStatus", "read_status", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStatus:
+    """One replay. ``state`` is "done", "running" or "stopped"; ``phase`` is the one under way, None when done;
+    ``records`` are those of the range, ``counts`` what each stage made of them; ``differences`` are the counts of the
+    last comparison with live, None before there was one."""
+
+    name: str
+    state: str
+    phase: str | None
+    phases_done: int
+    phases: int
+    source_topic: str
+    begin: str
+    end: str
+    records: int
+    warm_up_records: int
+    counts: dict[str, dict[str, int]]
+    differences: dict[str, int] | None
+
+
+async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
+    """How a replay stands; None if there is no plan of it."""
+    entries = await read_entries(settings, name)
+    if PLAN_KEY not in entries:
+        return None
+    plan = ReplayPlan.model_validate(entries[PLAN_KEY])
+    own = replay_settings(settings, name)
+    phases = phases_of(plan.stages)
+    left = [phase for phase in phases if f"phase {phase.name}" not in entries]
+    counts: dict[str, dict[str, int]] = {}
+    running = False
+    async with kafka.admin_client(own) as admin, kafka.consumer(own) as client:
+        if own.topic_prefix + TOPICS["ledger"].name in await admin.list_topics():
+            ledger, _ = await read_ledger(client, own, 0)
+            counts = {stage: dict(ledger[stage].counts) for stage in plan.stages if stage in ledger}
+        for stage in left[0].stages if left else ():
+            running = running or (await describe_group(admin, kafka.group_name(own, stage))).members > 0
+    return ReplayStatus(
+        name=name,
+        state="done" if not left else "running" if running else "stopped",
+        phase=left[0].name if left else None,
+        phases_done=len(phases) - len(left),
+        phases=len(phases),
+        source_topic=plan.source_topic,
+        begin=written_moment(plan.from_ms),
+        end=written_moment(plan.to_ms),
+        records=plan.records,
+        warm_up_records=plan.warm_up_records,
+        counts=counts,
+        differences=_kinds(entries.get("diff")),
+    )
+
+
+def _kinds(entry: dict[str, Any] | None) -> dict[str, int] | None:
+    return None if entry is None else dict(entry["kinds"])
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Of one replay; all without.")] = None,
+    as_json: AsJson = False,
+    bootstrap_servers: Servers = None,
+    debug: Debug = False,
+) -> None:
+    """Show every replay: what it reads, how far it is, and how it differs from live."""
+    settings = read_settings(bootstrap_servers, debug)
+    names = call(settings, list_replays(settings))
+    if name is not None and name not in names:
+        there = f"there are {', '.join(names)}" if names else "there is none"
+        raise NewsmillError(f"no replay is named {name}; {there}")
+    found = [call(settings, read_status(settings, one)) for one in ([name] if name is not None else names)]
+    replays = [replay for replay in found if replay is not None]
+    if as_json:
+        for replay in replays:
+            output.print(orjson.dumps(asdict(replay)).decode(), markup=False)
+        return
+    if not replays:
+        output.print("no replay yet: newsmill replay run NAME --from TIME --to TIME")
+        return
+    show(_table(replays))
+
+
+def _table(replays: list[ReplayStatus]) -> Table:
+    table = Table()
+    for column in ("replay", "state", "reads", "from", "to", "records", "differs from live"):
+        table.add_column(column, justify="right" if column == "records" else "left")
+    for replay in replays:
+        state = replay.state if replay.phase is None else f"{replay.state} in {replay.phase}"
+        told = replay.differences
+        differs = (
+            ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in told.items()) if told else "not compared"
+        )
+        table.add_row(replay.name, state, replay.source_topic, replay.begin, replay.end, f"{replay.records:,}", differs)
+    return table
