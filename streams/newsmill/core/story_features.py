@@ -296,7 +296,7 @@ def _concepts_of(word: str, noun: str, rules: StoryRules) -> tuple[str, ...]:
     for whole in (noun, word):
         if whole in known:
             return known[whole]
-    for joined in rules.joined:
+    for joined in rules.joined if word.startswith(rules.joined) else ():
         if word.startswith(joined):
             rest = rules.particles.strip_particle(word[len(joined) :])
             if not rest or rest in rules.particles.endings or rest in known:
