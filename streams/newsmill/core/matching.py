@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold", "script"]
+__all__ = ["LATIN", "MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold", "script"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -26,7 +26,7 @@ _PLAIN: Final = (
 )
 _PLAIN_ASCII: Final = tuple(pair for pair in _PLAIN if pair[0].isascii())
 _FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
-_LATIN: Final = 1
+LATIN: Final = 1
 _HANGUL: Final = 2
 
 
@@ -86,10 +86,10 @@ def _half_width(match: re.Match[str]) -> str:
 def script(character: str) -> int:
     """1 for a Latin letter or digit, 2 for a Hangul syllable, 0 for anything else."""
     if character < "\x80":
-        return _LATIN if character.isalnum() else 0
+        return LATIN if character.isalnum() else 0
     if "가" <= character <= "힣":
         return _HANGUL
-    return _LATIN if "À" <= character <= "ɏ" else 0
+    return LATIN if "À" <= character <= "ɏ" else 0
 
 
 class Matcher:

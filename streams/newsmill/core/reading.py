@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import ahocorasick_rs
 
-from newsmill.core.matching import Hit, Key, Matcher, Place, fold, script
+from newsmill.core.matching import LATIN, Hit, Key, Matcher, Place, fold, script
 from newsmill.core.memo import Memo
 
 __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
@@ -24,6 +24,7 @@ __all__ = ["Piece", "Reading", "Scanner", "find_hits", "read_for"]
 _REMEMBERED: Final = 1 << 16  # pieces
 _LONGEST: Final = 64  # characters of a piece that is remembered; what is longer comes once
 _SEAM: Final = "\n\n"  # between title and text: no pattern holds two line breaks, so none spans both
+_LETTERS: Final = frozenset(letter for letter in map(chr, range(0x250)) if script(letter) == LATIN)
 _FREQUENT: Final = "a an and are as at be by for he in is it may new no not of off on or the to up us we you"
 _COMMON: Final = frozenset(_FREQUENT.split())
 """Words by whose place no phrase is sought: they stand everywhere."""
@@ -65,6 +66,11 @@ class Piece(NamedTuple):
 _marks = itemgetter(0)
 
 
+def _begins_a_word(keys: tuple[Key | None, ...] | None) -> bool:
+    """Whether none of these keys may begin within a word."""
+    return all(key is None or key.always_left for key in keys or ())
+
+
 class Scanner:
     """Several matchers with one automaton, and a function of words; what they say of a piece is remembered, bounded."""
 
@@ -75,11 +81,7 @@ class Scanner:
         self._words_of = words_of
         self._known: dict[str, Piece] = {}
         owned = {key: tuple(m.keys.get(key) for m in matchers) for m in matchers for key in m.keys}
-        free = {
-            text.partition(" ")[0]
-            for text, keys in owned.items()
-            if not all(key is None or key.always_left for key in keys)
-        }
+        free = {text.partition(" ")[0] for text, keys in owned.items() if not _begins_a_word(keys)}
 
         def word_of(text: str) -> _Word:
             return _Word(owned.get(text), {}, [], 0 if text in free else script(text[0]))
@@ -97,6 +99,9 @@ class Scanner:
                 begins = words.setdefault(first, word_of(first)).begins
                 begins.setdefault(rest[:2].rstrip(), []).append(_Phrase(text, 0, keys))
         self._words = list(words.values())
+        self._whole = [word.keys is not None for word in self._words]
+        # Nine in ten hits of an English text are parts of words ("ai" in "said"): one look tells them.
+        self._not_after = [_LETTERS if word.guarded == LATIN else frozenset[str]() for word in self._words]
         self._automaton = ahocorasick_rs.AhoCorasick(list(words), store_patterns=False)
         self._folded = Memo(fold, _FOLDED)
 
@@ -124,7 +129,13 @@ class Scanner:
         starts = list(accumulate([len(text) + 1 for text in texts], initial=0))
         folded = fold(" ".join(texts)) + " "
         hits: dict[int, list[tuple[int, int, int]]] = {}
-        for hit in self._automaton.find_matches_as_indexes(folded, overlapping=True):
+        after, whole = self._not_after, self._whole
+        for hit in [
+            hit
+            for hit in self._automaton.find_matches_as_indexes(folded, overlapping=True)
+            if (before := folded[hit[1] - 1]) not in after[hit[0]]
+            and (whole[hit[0]] or folded[hit[2]] == " " or before == " ")
+        ]:
             hits.setdefault(bisect_right(starts, hit[1]) - 1, []).append(hit)
         for index, of_piece in hits.items():
             text, start = texts[index], starts[index]
