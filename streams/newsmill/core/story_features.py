@@ -280,7 +280,9 @@ def _korean_word(word: str, rules: StoryRules) -> _Terms:
         return _named(rules.korean[base], base[:6], rules)
     terms = [_weighed(base, weights.word, rules)]
     if len(base) >= 3:
-        terms += [_weighed(f"#{base[k : k + 2]}", weights.bigram, rules) for k in range(len(base) - 1)]
+        rarity, unseen, kind = rules.rarities.get, rules.unseen, weights.bigram
+        bigrams = [f"#{base[k : k + 2]}" for k in range(len(base) - 1)]
+        terms += [(bigram, -kind * rarity(bigram, unseen)) for bigram in bigrams]
     return _Terms(tuple(terms))
 
 
