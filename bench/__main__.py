@@ -21,7 +21,7 @@ from rich.table import Table
 from bench.metrics import measure_counting
 from bench.replay import run_replays, run_replays_beside_live
 from bench.soak import run_soak
-from bench.stages import StageCost, measure_growth, measure_stages
+from bench.stages import StageCost, measure_growth, measure_stages, measure_steps
 from bench.stream import run_stream
 from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
@@ -129,6 +129,8 @@ def main() -> None:
     if "stages" in sections:
         results["stages"] = [asdict(cost) for cost in measure_stages(1000)]
         _table("CPU an article", results["stages"])
+        results["steps"] = [asdict(cost) for cost in measure_steps(300)]
+        _table("enrich, step by step, CPU an article", results["steps"])
     if "growth" in sections:
         growth = measure_growth()
         results["growth"] = [asdict(cost) for cost in growth]

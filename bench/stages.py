@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 import orjson
 
 from bench.articles import make_articles
+from newsmill.core import enrich
 from newsmill.core.rulebook import load_rulebook
 from newsmill.core.stage import Record, Result
 from newsmill.settings import load_settings
 from newsmill.stages import build_stages
 from newsmill.transport import Stage
 
-__all__ = ["StageCost", "measure_growth", "measure_stages"]
+__all__ = ["StageCost", "StepCost", "measure_growth", "measure_stages", "measure_steps"]
+
+# The functions of core/enrich.py by what `degraded` calls them; "read" and "write" are the JSON.
+_STEPS = {
+    "read": "_read",
+    "themes": "classify",  # looks at every word for the entities, amounts and keywords too
+    "entities": "find_entities",
+    "amounts": "find_amounts",
+    "keywords": "rank_keywords",
+    "summary": "summarize",
+    "digest": "is_digest",
+    "story_terms": "story_terms",
+    "write": "_dump",
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,15 @@ class StageCost:
     records: int
     body_bytes: int
     cpu_us: float
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """CPU in microseconds an article of this step of enrich: Korean and English apart, words seen before."""
+
+    step: str
+    korean_us: float
+    english_us: float
 
 
 def _run(stage: Stage, records: Sequence[Record]) -> tuple[list[Result], float]:
@@ -77,6 +104,53 @@ def measure_stages(count: int, seed: int = 1, repeat_body: int = 1) -> list[Stag
     _, took = _run(stages["stories"], items)
     costs.append(StageCost("stories", len(items), size, took / len(items) * 1e6))
     return costs
+
+
+def measure_steps(count: int, seed: int = 1, repeat: int = 5) -> list[StepCost]:
+    """The steps of enrich where they stand, one article after the other: the least of some rounds of each article."""
+    settings = load_settings()
+    stages = {stage.name: stage for stage in build_stages(settings, load_rulebook())}
+    records = []
+    for number, article in enumerate(make_articles(2 * count, seed)):
+        records.append(Record("raw", 0, number, 1_780_000_000_000 + number * 50, b"", orjson.dumps(article), ()))
+    prepared, _ = _run(stages["prepare"], records)
+    decided, _ = _run(stages["dedupe"], _inputs(prepared, "prepared"))
+    unique = _inputs(decided, "unique")
+    by_language = {
+        language: [record for record in unique if record.value and orjson.loads(record.value)["language"] == language]
+        for language in ("ko", "en")
+    }
+    costs = {language: _least_of_rounds(stages["enrich"], of, repeat) for language, of in by_language.items()}
+    return [StepCost(step, costs["ko"][step], costs["en"][step]) for step in costs["ko"]]
+
+
+def _least_of_rounds(stage: Stage, records: Sequence[Record], repeat: int) -> dict[str, float]:
+    took = dict.fromkeys((*_STEPS, "all"), 0.0)
+
+    def timed(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*arguments)
+            finally:
+                took[step] += time.process_time() - began
+
+        return call
+
+    least = [dict.fromkeys(took, math.inf) for _ in records]
+    with ExitStack() as stack:
+        for step, name in _STEPS.items():
+            stack.enter_context(patch.object(enrich, name, timed(step, getattr(enrich, name))))
+        process = timed("all", stage.process)
+        for _ in range(repeat):
+            gc.collect()
+            gc.disable()
+            for record, best in zip(records, least, strict=True):
+                took.update(dict.fromkeys(took, 0.0))
+                process(record, None)
+                best.update({step: min(best[step], spent) for step, spent in took.items()})
+            gc.enable()
+    return {step: sum(best[step] for best in least) / len(least) * 1e6 for step in took}
 
 
 def measure_growth(factors: Sequence[int] = (1, 2, 4, 8, 16)) -> list[StageCost]:

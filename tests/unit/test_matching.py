@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from newsmill.core.korean import Particles
 from newsmill.core.matching import Matcher, Pattern, fold
+from newsmill.core.reading import find_hits
 from newsmill.core.rulebook import load_rulebook
 
 PARTICLES = Particles.from_rulebook(load_rulebook())
@@ -17,7 +18,7 @@ PARTICLES = Particles.from_rulebook(load_rulebook())
 
 def found(text: str, *patterns: Pattern, latin: bool = False) -> list[str]:
     matcher = Matcher(patterns, PARTICLES, particles_after_latin=latin)
-    return [text[hit.start : hit.end] for hit in matcher.find(text)]
+    return [text[hit.start : hit.end] for hit in find_hits(text, matcher)]
 
 
 def test_latin_words_have_edges() -> None:
@@ -71,7 +72,7 @@ def test_folding_keeps_the_length(text: str) -> None:
 @given(st.text(alphabet="삼성전자가는 AIai칩,", max_size=60))
 def test_every_hit_is_the_pattern(text: str) -> None:
     patterns = [Pattern("삼성"), Pattern("삼성전자"), Pattern("ai"), Pattern("칩", "inside")]
-    for hit in Matcher(patterns, PARTICLES).find(text):
+    for hit in find_hits(text, Matcher(patterns, PARTICLES)):
         assert fold(text[hit.start : hit.end]) == patterns[hit.pattern].text
 
 
@@ -81,6 +82,6 @@ def test_hostile_repeats_take_linear_time() -> None:
     for size in (20_000, 80_000):
         text = "가" * size
         start = time.process_time()
-        matcher.find(text)
+        find_hits(text, matcher)
         times.append(time.process_time() - start)
     assert times[1] < 12 * times[0] + 0.05  # four times the text; quadratic would be 16 times

@@ -20,8 +20,9 @@ from newsmill.core.amount_grammar import (
 )
 from newsmill.core.amount_rules import AmountRules, Money, Qualifier
 from newsmill.core.amount_words import english_words, korean_words
-from newsmill.core.matching import fold_text
+from newsmill.core.matching import fold
 from newsmill.core.numerals import NUMBER, decimal_text
+from newsmill.core.reading import Reading
 from newsmill.events import Amount
 
 __all__ = ["AmountRules", "find_amounts"]
@@ -33,14 +34,14 @@ _LATIN: Final = re.compile(r"[a-z]+")
 _BETWEEN: Final = re.compile(r"\bbetween(?: [a-z]+)? $")
 
 
-def find_amounts(text: str, rules: AmountRules) -> list[Amount]:
+def find_amounts(text: str, rules: AmountRules, reading: Reading | None = None) -> list[Amount]:
     """The amounts of the text in text order; spans are code points, ``amount.text == text[start:end]``.
 
     Left out: percentages, counts, years, vague sums (수십억원), cryptocurrencies, and numbers without a currency but
     for the one stated rule of ``[korean.bare_won]``. Reads 100,000 code points and gives at most 1,000 amounts, so that
-    no page of numbers outgrows its topic's limit.
+    no page of numbers outgrows its topic's limit. ``reading`` is of this text, with a title or none.
     """
-    scan = fold_text(text[:_READ])
+    scan = fold(text[:_READ]) if reading is None else reading.folded[reading.begin : reading.begin + _READ]
     found: list[Found] = []
     used = 0
     for match in NUMBER.finditer(scan):

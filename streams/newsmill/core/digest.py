@@ -33,6 +33,7 @@ _SECTION: Final = re.compile(
 )
 _BULLET_HEAD: Final = re.compile(r"\s{0,4}[■◆●▲▶◇□★✔]\s?\S.{3,79}$")
 _SENTENCE_END: Final = re.compile(r"(?:[다요죠까]|[a-z0-9\"”’)])[.。]\s*$")
+_SIGN: Final = re.compile("[0-9①-⑳\\[【<〈■◆●▲▶◇□★✔]")  # begins a line that may be counted
 _LONG_LINE: Final = 60  # code points: a line of running text
 
 
@@ -41,6 +42,8 @@ def is_digest(title: str | None, text: str) -> bool:
     lines = [line for line in text[:_READ].split("\n") if line.strip()][:_LINES]
     if len(lines) < _FEWEST:
         return False
+    if not _SIGN.search("".join([line.lstrip()[:1] for line in lines])) and ":" not in text and "：" not in text:
+        return False  # prose, and a title alone is not enough
     score = 1.0 if title and _TITLE.search(title[:_TITLE_READ]) else 0.0
     numbered = summaries = sections = bullets = listed = 0
     before = ""  # what the line before was

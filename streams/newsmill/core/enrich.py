@@ -20,6 +20,7 @@ from newsmill.core.amounts import AmountRules, find_amounts
 from newsmill.core.digest import is_digest
 from newsmill.core.entities import EntityRules, find_entities
 from newsmill.core.keywords import KeywordRules, rank_keywords
+from newsmill.core.reading import Scanner
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.stage import Context, Facts, Output, Record, Result
 from newsmill.core.story_features import StoryRules, story_terms
@@ -35,6 +36,7 @@ from newsmill.events import (
     Entity,
     Keyword,
     Outcome,
+    Provenance,
     StoryItem,
     Theme,
 )
@@ -42,6 +44,7 @@ from newsmill.events import (
 __all__ = ["Enrich", "EnrichRules", "enrich_article"]
 
 T = TypeVar("T")
+M = TypeVar("M", EnrichedArticle, StoryItem)
 
 _ARTICLE: Final = TypeAdapter(Article)
 _ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {model: TypeAdapter(model) for model in (EnrichedArticle, StoryItem)}
@@ -70,17 +73,21 @@ class EnrichRules:
     amounts: AmountRules
     keywords: KeywordRules
     stories: StoryRules
+    scanner: Scanner
 
     @classmethod
     def from_rulebook(cls, rulebook: Rulebook) -> EnrichRules:
         """Read and check every rule file that enrich uses; `ConfigError` names file and line of a mistake."""
+        themes, entities = ThemeRules.from_rulebook(rulebook), EntityRules.from_rulebook(rulebook)
+        keywords = KeywordRules.from_rulebook(rulebook)
         return cls(
             version=rulebook.version,
-            themes=ThemeRules.from_rulebook(rulebook),
-            entities=EntityRules.from_rulebook(rulebook),
+            themes=themes,
+            entities=entities,
             amounts=AmountRules.from_rulebook(rulebook),
-            keywords=KeywordRules.from_rulebook(rulebook),
+            keywords=keywords,
             stories=StoryRules.from_rulebook(rulebook),
+            scanner=Scanner([themes.lexicon.matcher, entities.lexicon.matcher], keywords.words_of),
         )
 
 
@@ -159,7 +166,7 @@ class Enrich:
 
 def enrich_article(article: Article, rules: EnrichRules) -> EnrichedArticle:
     """The article with everything that the rules find in it; pure: the same article and rules give the same bytes."""
-    return EnrichedArticle.model_construct(**_fields(article, _find(article, rules), rules.version))
+    return _model(EnrichedArticle, _fields(article, _find(article, rules), rules.version))
 
 
 def _read(record: Record) -> Article:
@@ -191,6 +198,7 @@ def _read_enrichment(record: Record) -> Enrichment | None:
 def _find(article: Article, rules: EnrichRules) -> _Found:
     title, text, language = article.title, article.text, article.language
     degraded: list[str] = []
+    reading = rules.scanner.read(title, text)  # lazy: what fails in it fails in the steps
 
     def attempt(step: str, empty: T, function: Callable[..., T], *arguments: Any) -> T:
         try:
@@ -199,10 +207,10 @@ def _find(article: Article, rules: EnrichRules) -> _Found:
             degraded.append(step)
             return empty
 
-    themes = attempt("themes", list[Theme](), classify, title, text, rules.themes)
-    entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities)
-    amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts)
-    keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords)
+    themes = attempt("themes", list[Theme](), classify, title, text, rules.themes, reading)
+    entities = attempt("entities", list[Entity](), find_entities, title, text, rules.entities, reading)
+    amounts = attempt("amounts", list[Amount](), find_amounts, text, rules.amounts, reading)
+    keywords = attempt("keywords", list[Keyword](), rank_keywords, title, text, language, rules.keywords, reading)
     summary = attempt("summary", list[str](), summarize, title, text, language)
     digest = attempt("digest", False, is_digest, title, text)
     terms = attempt(
@@ -215,7 +223,7 @@ def _fields(article: Article, found: _Found, rules_version: str | None) -> dict[
     """The fields of an `EnrichedArticle`, in their order."""
     return {
         **vars(article),
-        "provenance": article.provenance.model_copy(update={"rules_version": rules_version}),
+        "provenance": {**vars(article.provenance), "rules_version": rules_version},
         "themes": found.themes,
         "entities": found.entities,
         "amounts": found.amounts,
@@ -252,4 +260,10 @@ def _dump(fields: dict[str, Any], model: type[EnrichedArticle] | type[StoryItem]
     try:
         return orjson.dumps(fields, default=vars)
     except orjson.JSONEncodeError:  # ``extra`` may hold whole numbers beyond 64 bits
-        return _ADAPTERS[model].dump_json(model.model_construct(**fields))
+        return _ADAPTERS[model].dump_json(_model(model, fields))  # type: ignore[type-var]
+
+
+def _model(model: type[M], fields: dict[str, Any]) -> M:
+    if "provenance" in fields:
+        fields = {**fields, "provenance": Provenance.model_construct(**fields["provenance"])}
+    return model.model_construct(**fields)

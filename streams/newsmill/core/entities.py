@@ -10,14 +10,14 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from newsmill import events
 from newsmill.core.entity_rules import Citing, EntityLexicon, NameKind, read_entities
-from newsmill.core.matching import Hit, fold
+from newsmill.core.matching import Place
+from newsmill.core.reading import Reading, read_for
 from newsmill.core.rulebook import Rulebook
+from newsmill.events import Entity
 
 __all__ = ["EntityRules", "find_entities"]
 
-_SEAM = "\n\n"  # between title and text: no name holds two line breaks, so none spans both
 _HANGUL = re.compile("[가-힣]")
 _SENTENCE_END = re.compile(r"[.!?。]\s|\n")
 _DATELINE = re.compile(r"[(\[【][^()\[\]【】=\n]{1,30}=")  # (서울=연합뉴스): where it was written, not what it is about
@@ -38,21 +38,27 @@ class EntityRules:
         return cls(read_entities(rulebook))
 
 
-def find_entities(title: str | None, text: str, rules: EntityRules) -> list[events.Entity]:
+def find_entities(title: str | None, text: str, rules: EntityRules, reading: Reading | None = None) -> list[Entity]:
     """The entities named, most mentions first, then by first appearance.
 
     ``surfaces`` are the forms as they stand in title and text, each once, in the order they appear. NFC is expected.
+    ``reading`` is of this title and text, by a scanner that holds the names, where other steps share it.
     """
     lexicon = rules.lexicon
-    whole = text if title is None else f"{title}{_SEAM}{text}"
-    hits = lexicon.matcher.find(whole)
-    if not hits:
+    if reading is None:
+        reading = read_for(lexicon.matcher, title, text)
+    places = reading.places(lexicon.matcher)
+    if not places:
         return []
+    whole = reading.whole
     mentions: dict[int, list[str]] = {}
-    for hit, entity in _resolve(whole, hits, lexicon):
-        mentions.setdefault(entity, []).append(whole[hit.start : hit.end])
+    for start, end, entity in _resolve(reading, places, lexicon):
+        if entity in mentions:
+            mentions[entity].append(whole[start:end])
+        else:
+            mentions[entity] = [whole[start:end]]
     found = [
-        events.Entity(
+        Entity(
             id=(known := lexicon.entities[entity]).id,
             name=known.name,
             type=known.type,
@@ -61,42 +67,46 @@ def find_entities(title: str | None, text: str, rules: EntityRules) -> list[even
         )
         for entity, surfaces in mentions.items()
     ]
-    found.sort(key=_by_mentions)  # stable: first appearance decides between equals
+    if len(found) > 1:
+        found.sort(key=_by_mentions)  # stable: first appearance decides between equals
     return found
 
 
-def _by_mentions(entity: events.Entity) -> int:
+def _by_mentions(entity: Entity) -> int:
     return -entity.mentions
 
 
-def _resolve(whole: str, hits: list[Hit], lexicon: EntityLexicon) -> list[tuple[Hit, int]]:
-    """The hits that count, with their entities, from left to right; none overlaps another."""
-    names = lexicon.names
-    has_hangul = _HANGUL.search(whole) is not None
+def _resolve(reading: Reading, places: list[Place], lexicon: EntityLexicon) -> list[tuple[int, int, int]]:
+    """The hits that count: start, end and entity, from left to right; none overlaps another."""
+    names, whole = lexicon.names, reading.whole
+    has_hangul: bool | None = None
     certain: set[int] | None = None
-    folded: str | None = None
     corroborated: dict[int, bool] = {}
-    resolved: list[tuple[Hit, int]] = []
+    resolved: list[tuple[int, int, int]] = []
     dateline_ends = [match.end() for match in _DATELINE.finditer(whole)] if "=" in whole else []
     covered = 0
-    for hit in hits:
-        start, end, pattern = hit
+    for start, end, pattern in places:
         if start < covered:
             continue
+        end = -end
         entity, kind = names[pattern]
-        if kind is NameKind.KOREAN and not has_hangul:
-            continue
-        if kind is NameKind.HANJA and not _stands_for_country(whole, start, lexicon):
-            continue
-        if kind is NameKind.AMBIGUOUS:
-            if certain is None or folded is None:
-                certain = {names[other.pattern].entity for other in hits if names[other.pattern].kind is NameKind.PLAIN}
-                folded = fold(whole)
-            if entity not in corroborated:
-                context = lexicon.entities[entity].context
-                corroborated[entity] = entity in certain or any(word in folded for word in context)
-            if not corroborated[entity]:
-                continue
+        if kind is not NameKind.PLAIN:
+            if kind is NameKind.KOREAN:
+                if has_hangul is None:
+                    has_hangul = _HANGUL.search(whole) is not None
+                if not has_hangul:
+                    continue
+            elif kind is NameKind.HANJA:
+                if not _stands_for_country(whole, start, lexicon):
+                    continue
+            elif kind is NameKind.AMBIGUOUS:
+                if certain is None:
+                    certain = {names[other].entity for _, _, other in places if names[other].kind is NameKind.PLAIN}
+                if entity not in corroborated:
+                    folded, context = reading.folded, lexicon.entities[entity].context
+                    corroborated[entity] = entity in certain or any(word in folded for word in context)
+                if not corroborated[entity]:
+                    continue
         if start and whole[start:end] in lexicon.like_particles and _is_ending(whole[start - 1]):
             continue
         covered = end
@@ -105,11 +115,9 @@ def _resolve(whole: str, hits: list[Hit], lexicon: EntityLexicon) -> list[tuple[
         known = lexicon.entities[entity]
         if dateline_ends and known.type == "place" and _in_dateline(whole, start, dateline_ends):
             continue
-        if known.cited:
-            folded = folded if folded is not None else fold(whole)
-            if _is_cited(folded, whole, start, end, lexicon.citing):
-                continue
-        resolved.append((hit, entity))
+        if known.cited and _is_cited(reading.folded, whole, start, end, lexicon.citing):
+            continue
+        resolved.append((start, end, entity))
     return resolved
 
 
@@ -157,6 +165,6 @@ def _is_cited(folded: str, whole: str, start: int, end: int, citing: Citing) -> 
     """Whether this mention of a source only says where the news comes from."""
     if citing.before.search(folded[max(0, start - citing.before_characters) : start]):
         return True
-    stop = min(len(folded), end + citing.after_characters)
+    stop = min(len(whole), end + citing.after_characters)
     boundary = _SENTENCE_END.search(whole, end, stop)
     return citing.after.search(folded, end, boundary.start() if boundary else stop) is not None

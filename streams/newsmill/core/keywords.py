@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from newsmill.core.korean import Particles
 from newsmill.core.memo import Memo
+from newsmill.core.reading import Reading, Scanner
 from newsmill.core.rulebook import Rulebook, RuleFile
 from newsmill.events import Keyword
 
@@ -24,10 +28,14 @@ _FILE: Final = "stopwords.toml"
 _MOST: Final = 10
 _READ: Final = 3_000  # code points of the text; keywords of news stand early
 _TITLE_READ: Final = 300
+_TITLE_PIECES: Final = 100
+_BETWEEN: Final = 4  # pieces that the two line breaks after the title add
 _LONGEST: Final = 40  # code points of a word; longer ones are addresses
 _LEAD: Final = 300  # code points in which a word counts fully
 _TITLE_WEIGHT: Final = 2.5
 _LATER_WEIGHT: Final = 0.6
+_ZONE_WEIGHTS: Final = (_TITLE_WEIGHT, 1.0, _LATER_WEIGHT)
+_TITLED: Final = 1.0 + math.log(_TITLE_WEIGHT)  # for a word that stands once, in the title
 _ONCE: Final = 0.7  # for a word that stands once, and not in the title
 _PHRASE_GAIN: Final = 1.1  # for each word more: a phrase beats its words where they stand together mostly
 _UNSEEN: Final = 0.5  # documents of 10,000 that hold a word which the background does not list
@@ -39,6 +47,9 @@ _TOKEN: Final = re.compile(
     r"[A-Za-z0-9À-ɏ가-힣][A-Za-z0-9À-ɏ가-힣&+]*+(?:['’.-](?=[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ가-힣&+]*+)*+|[^\w\s]|\n"
 )
 _HANGUL: Final = re.compile(r"[가-힣]")
+
+
+_words_of = itemgetter(1)
 
 
 class _Word(NamedTuple):
@@ -63,9 +74,20 @@ class KeywordRules:
     short_ends: frozenset[str]  # second syllables of words of two that are a noun of one and a particle: 때를
     common: Mapping[str, float]  # word → documents of 10,000
     analysed: Memo[_Word | None] = field(init=False, repr=False)
+    latin_of: Memo[tuple[_Word | None, ...]] = field(init=False, repr=False)  # words of a script without spaces
+    scanner: Scanner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        def latin(piece: str) -> tuple[_Word | None, ...]:
+            return tuple([self.analysed[word] if word.isascii() else None for word in _TOKEN.findall(piece)])
+
         object.__setattr__(self, "analysed", Memo(lambda word: _analyse(word, self), _CACHE))
+        object.__setattr__(self, "latin_of", Memo(latin, _CACHE))
+        object.__setattr__(self, "scanner", Scanner((), self.words_of))
+
+    def words_of(self, piece: str) -> tuple[_Word | None, ...]:
+        """The words of what stands between two spaces; None for one that is no keyword, and for a mark."""
+        return tuple(map(self.analysed.__getitem__, _TOKEN.findall(piece)))
 
     @classmethod
     def from_rulebook(cls, rulebook: Rulebook) -> KeywordRules:
@@ -90,52 +112,61 @@ class KeywordRules:
         return math.log(10_000 / self.common.get(key, _UNSEEN))
 
 
-def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRules) -> list[Keyword]:
+def rank_keywords(
+    title: str | None, text: str, language: str, rules: KeywordRules, reading: Reading | None = None
+) -> list[Keyword]:
     """At most ten terms, best first, scores relative to the best (1.0); ties by place in the article, then by term.
 
     Words tell their script themselves, so ``language`` only stops what this cannot read: Chinese and Japanese write
     without spaces, of them Latin words alone are ranked. Reads 3,000 code points; linear in them.
     """
-    analysed = rules.analysed.__getitem__
-    unsegmented = language.startswith(("zh", "ja"))
-    pieces = [(title[:_TITLE_READ], _TITLE_WEIGHT)] if title else []
+    if reading is None:
+        reading = rules.scanner.read(title, text)
     lead = text.find(" ", _LEAD, _READ) + 1 or min(_LEAD, len(text))
-    pieces += [(text[:lead], 1.0), (text[lead:_READ], _LATER_WEIGHT)]
-    words: dict[str, _Word] = {}  # in the order of first appearance
-    weights: dict[str, float] = {}
-    runs: list[tuple[list[_Word | None], float]] = []
-    repeated: set[str] = set()
-    for piece, weight in pieces:
-        tokens = _TOKEN.findall(piece)
-        if unsegmented:
-            tokens = [token if token.isascii() else "\n" for token in tokens]
-        run = list(map(analysed, tokens))
-        runs.append((run, weight))
-        for word in run:
-            if word is None:
-                continue
-            key = word[0]
-            if key in weights:
-                weights[key] += weight
-                repeated.add(key)
-            else:
-                weights[key] = weight
-                words[key] = word
-    # a word that stands once, and late, is seldom what an article is about
-    telling = [(place, key, weight) for place, (key, weight) in enumerate(weights.items()) if weight >= 1.0]
-    if len(telling) < _MOST:
-        telling = [(place, key, weight) for place, (key, weight) in enumerate(weights.items())]
-    scores = [
-        -words[key][2] * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight)) for _, key, weight in telling
-    ]
-    again = _repeated_pairs(runs, repeated) if repeated else {}
-    phrases = _phrases(again, words, {key: place for place, key in enumerate(weights)}) if again else []
+    if language.startswith(("zh", "ja")):
+        read = rules.latin_of.__getitem__
+        pieces = (title[:_TITLE_READ] if title else "", text[:lead], text[lead:_READ])
+        runs = [list(chain.from_iterable(map(read, piece.replace("\n", " \n ").split(" ")))) for piece in pieces]
+    else:
+        words_of = list(map(_words_of, reading.pieces))
+        begin = 0 if title is None else reading.count(title) + _BETWEEN
+        middle = begin + (reading.count(text[:lead]) if lead < len(text) else len(words_of))
+        end = begin + (reading.count(text[:_READ]) if len(text) > _READ else len(words_of))
+        parts = words_of[: min(begin, _TITLE_PIECES)], words_of[begin:middle], words_of[middle:end]
+        runs = [list(chain.from_iterable(part)) for part in parts]
+    of_title, of_lead, of_rest = (list(filter(None, run)) for run in runs)
+    found = of_title + of_lead + of_rest
+    keys = [word[0] for word in found]
+    counts = Counter(keys)  # in the order of first appearance: those of the title come first, then those of the lead
+    words = dict(zip(reversed(keys), reversed(found), strict=True))
+    title_keys = keys[: len(of_title)]
+    lead_keys = keys[len(of_title) : len(of_title) + len(of_lead)]
+    titled = len(set(title_keys))
+    early = len({*title_keys, *lead_keys})
+    scores: list[tuple[float, int, str]] = []
+    late: list[tuple[float, int, str]] = []
+    for place, (key, count) in enumerate(counts.items()):
+        idf = words[key][2]
+        if count > 1:
+            at_title, at_lead = title_keys.count(key), lead_keys.count(key)
+            weight = at_title * _TITLE_WEIGHT + at_lead + (count - at_title - at_lead) * _LATER_WEIGHT
+            scores.append((-idf * (1.0 + math.log(weight)), place, key))
+        elif place < titled:
+            scores.append((-idf * _TITLED, place, key))
+        elif place < early:
+            scores.append((-idf * _ONCE, place, key))
+        else:  # a word that stands once, and late, is seldom what an article is about
+            late.append((-idf * _ONCE * _LATER_WEIGHT, place, key))
+    if len(scores) < _MOST:
+        scores += late
+    repeated = {key for key, count in counts.items() if count > 1}
+    again = _repeated_pairs(runs, repeated) if len(repeated) > 1 else {}
+    phrases = _phrases(again, words, {key: place for place, key in enumerate(counts)}) if again else []
     enough = _ENOUGH if len(scores) > _ENOUGH else len(scores)
     while True:
         # few are looked at before ten are chosen: only those are ranked in full
-        last = sorted(scores)[enough - 1] if enough < len(scores) else math.inf
-        ranked = [(score, place, key) for score, (place, key, _) in zip(scores, telling, strict=True) if score <= last]
-        ranked += [phrase for phrase in phrases if phrase[0] <= last]
+        last = sorted([score for score, _, _ in scores])[enough - 1] if enough < len(scores) else math.inf
+        ranked = [term for term in chain(scores, phrases) if term[0] <= last]
         ranked.sort()
         keywords = _choose(ranked, words)
         if len(keywords) == _MOST or enough >= len(scores):
@@ -143,29 +174,20 @@ def rank_keywords(title: str | None, text: str, language: str, rules: KeywordRul
         enough = len(scores)
 
 
-def _score(weight: float, idf: float) -> float:
-    return idf * (_ONCE * weight if weight <= 1.0 else 1.0 + math.log(weight))
-
-
-def _repeated_pairs(
-    runs: Sequence[tuple[Sequence[_Word | None], float]], repeated: Set[str]
-) -> dict[tuple[str, str], float]:
+def _repeated_pairs(runs: Sequence[Sequence[_Word | None]], repeated: Set[str]) -> dict[tuple[str, str], float]:
     """Weights of the pairs of words that stand side by side at least twice: both words must be ``repeated``."""
     once: dict[tuple[str, str], float] = {}
     again: dict[tuple[str, str], float] = {}
-    for run, weight in runs:
-        last: _Word | None = None
-        for word in run:
-            if word is None or word[0] not in repeated:
-                last = None
-                continue
-            if last is not None and not last.closed and last.korean is word.korean:
-                pair = last[0], word[0]
-                if pair in once:
-                    again[pair] = again.get(pair, once[pair]) + weight
-                else:
-                    once[pair] = weight
-            last = word
+    for run, weight in zip(runs, _ZONE_WEIGHTS, strict=True):
+        for pair in [
+            (one[0], other[0])
+            for one, other in pairwise(run)
+            if one and other and one[0] in repeated and other[0] in repeated and not one[4] and one[3] is other[3]
+        ]:
+            if pair in once:
+                again[pair] = again.get(pair, once[pair]) + weight
+            else:
+                once[pair] = weight
     return again
 
 
@@ -180,34 +202,43 @@ def _phrases(
     for (first, second), weight in again.items():
         if first == second:
             continue
-        idf = max(words[first].idf, words[second].idf) * _PHRASE_GAIN
-        phrases.append((-_score(weight, idf), places[first], f"{first} {second}"))
+        gain = (1.0 + math.log(weight)) * _PHRASE_GAIN  # a pair that stands twice weighs over 1
+        idf = max(words[first].idf, words[second].idf)
+        phrases.append((-idf * gain, places[first], f"{first} {second}"))
         if words[first].korean:
             continue
         for third, other in following.get(second, ()):
             if third not in (first, second) and other == weight:
-                idf = max(words[first].idf, words[second].idf, words[third].idf) * _PHRASE_GAIN**2
-                phrases.append((-_score(weight, idf), places[first], f"{first} {second} {third}"))
+                score = -max(idf, words[third].idf) * gain * _PHRASE_GAIN
+                phrases.append((score, places[first], f"{first} {second} {third}"))
     return phrases
 
 
 def _choose(ranked: list[tuple[float, int, str]], words: Mapping[str, _Word]) -> list[Keyword]:
     """The best terms, none of which is part of another."""
     keywords: list[Keyword] = []
-    chosen: list[tuple[str, frozenset[str]]] = []
+    chosen: list[tuple[str, Set[str]]] = []
+    said: set[str] = set()  # the words of all chosen terms
     for score, _, key in ranked:
-        order = key.split(" ")
-        parts = frozenset(order)
+        if key in said:
+            continue
+        phrase = " " in key
+        order = key.split(" ") if phrase else [key]
         korean = words[order[0]].korean
-        for other, others in chosen:
-            if parts <= others or parts >= others or (korean and (key in other or other in key)):
-                break  # a word of a phrase; 반도체 and 반도체주
+        if phrase:
+            parts = frozenset(order)
+            if any(parts <= others or parts >= others for _, others in chosen):
+                continue
         else:
-            chosen.append((key, parts))
-            surface = " ".join([words[part].surface for part in order])
-            keywords.append(Keyword(term=surface, score=round(score / ranked[0][0], 3)))
-            if len(keywords) == _MOST:
-                break
+            parts = frozenset()
+        if korean and any(key in other or other in key for other, _ in chosen):
+            continue  # 반도체 and 반도체주
+        chosen.append((key, parts or {key}))
+        said.update(order)
+        surface = " ".join([words[part].surface for part in order]) if phrase else words[key].surface
+        keywords.append(Keyword(term=surface, score=round(score / ranked[0][0], 3)))
+        if len(keywords) == _MOST:
+            break
     return keywords
 
 

@@ -6,7 +6,6 @@ Rules are in ``rules/korean.toml``. Particles that agree with the final consonan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,10 +70,13 @@ class Particles:
         return max(map(len, self.endings))
 
     @cached_property
-    def _ends(self) -> re.Pattern[str]:
-        """A quick look at the last character: most words end in no particle at all."""
-        last = sorted({p[-1] for p in self.any | self.after_consonant | self.after_vowel})
-        return re.compile(f"[{''.join(last)}]$")
+    def _particles(self) -> frozenset[str]:
+        return self.any | self.after_consonant | self.after_vowel
+
+    @cached_property
+    def _ends(self) -> frozenset[str]:
+        """Last characters of particles: most words end in none."""
+        return frozenset(particle[-1] for particle in self._particles)
 
     def follow(self, text: str, end: int) -> bool:
         """Whether the noun that ends at ``end`` is complete there: no Hangul follows, or only particles do."""
@@ -90,10 +92,11 @@ class Particles:
 
         At least two characters stay. A Latin or numeric noun (AWS가, 5G를) takes either form of a particle.
         """
-        if len(word) <= _LEAST_STEM or not self._ends.search(word) or word in self.whole:
+        if len(word) <= _LEAST_STEM or word[-1] not in self._ends or word in self.whole:
             return word
+        particles = self._particles
         for at in range(max(_LEAST_STEM, len(word) - self._longest), len(word)):
-            if self._fits(word[at - 1], word[at:]):
+            if word[at:] in particles and self._fits(word[at - 1], word[at:]):
                 return word[:at]
         return word
 

@@ -1,22 +1,19 @@
 """A list of patterns and a text → where each pattern stands in the text as a word of its own, in one pass.
 
-One Aho-Corasick automaton (ahocorasick_rs) finds every candidate; boundaries then decide. Latin letters and digits may
-not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word and may end in particles
-(엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as it was given.
+Latin letters and digits may not touch other Latin letters or digits ("AWS" is not in "laws"). Hangul must begin a word
+and may end in particles (엔비디아와의), unless the pattern is open on that side. Offsets are code points of the text as
+it was given. What stands between two spaces is looked at once and remembered (reading.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
-
-import ahocorasick_rs
 
 from newsmill.core.korean import Particles
 
-__all__ = ["MATCH_KINDS", "Hit", "Matcher", "Pattern", "fold", "fold_text"]
+__all__ = ["LATIN", "MATCH_KINDS", "Hit", "Key", "Matcher", "Pattern", "Place", "fold", "script"]
 
 MATCH_KINDS: Final = ("word", "prefix", "suffix", "inside")
 """word: both edges guarded. prefix: may go on to the right. suffix: may begin to the left. inside: anywhere."""
@@ -29,7 +26,7 @@ _PLAIN: Final = (
 )
 _PLAIN_ASCII: Final = tuple(pair for pair in _PLAIN if pair[0].isascii())
 _FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]")  # full-width forms of ASCII, 0xFEE0 above it
-_LATIN: Final = 1
+LATIN: Final = 1
 _HANGUL: Final = 2
 
 
@@ -49,6 +46,10 @@ class Hit(NamedTuple):
     pattern: int
 
 
+Place = tuple[int, int, int]
+"""A hit as it sorts: start, minus end, pattern."""
+
+
 class _Entry(NamedTuple):
     pattern: int
     exact: str | None  # as written, if case counts
@@ -56,7 +57,7 @@ class _Entry(NamedTuple):
     guard_right: bool
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
     """One distinct folded pattern: the scripts of its first and last character, and who asked for it."""
 
     first: int
@@ -78,20 +79,17 @@ def fold(text: str) -> str:
     return lowered
 
 
-fold_text: Final = lru_cache(maxsize=4)(fold)  # `fold` for whole texts: themes and amounts of an article share one
-
-
 def _half_width(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
 
-def _script(character: str) -> int:
+def script(character: str) -> int:
     """1 for a Latin letter or digit, 2 for a Hangul syllable, 0 for anything else."""
     if character < "\x80":
-        return _LATIN if character.isalnum() else 0
+        return LATIN if character.isalnum() else 0
     if "가" <= character <= "힣":
         return _HANGUL
-    return _LATIN if "À" <= character <= "ɏ" else 0
+    return LATIN if "À" <= character <= "ɏ" else 0
 
 
 class Matcher:
@@ -107,7 +105,7 @@ class Matcher:
         entries: dict[str, list[_Entry]] = {}
         for index, pattern in enumerate(patterns):
             key = fold(pattern.text)
-            if not key.strip() or pattern.match not in MATCH_KINDS:
+            if not key or key != key.strip() or pattern.match not in MATCH_KINDS:
                 raise ValueError(f"bad pattern {pattern!r}")
             entries.setdefault(key, []).append(
                 _Entry(
@@ -117,37 +115,33 @@ class Matcher:
                     guard_right=pattern.match in ("word", "suffix"),
                 )
             )
-        self._keys = [
-            _Key(
-                _script(key[0]),
-                _script(key[-1]),
+        self.keys = {
+            key: Key(
+                script(key[0]),
+                script(key[-1]),
                 all(entry.guard_left for entry in of_key),
                 all(entry.guard_right for entry in of_key),
                 tuple(of_key),
             )
             for key, of_key in entries.items()
-        ]
+        }
         self._particles = particles
         self._particles_after_latin = particles_after_latin
-        self._automaton = ahocorasick_rs.AhoCorasick(list(entries), store_patterns=False)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
-    def find(self, text: str) -> list[Hit]:
-        """Every occurrence of every pattern, overlapping ones too, by start, then the longest first."""
-        folded = fold_text(text)
-        size = len(folded)
+    def decide(self, candidates: Sequence[tuple[Key, int, int]], text: str, folded: str) -> list[Place]:
+        """The candidates that stand as words of their own, in the order of `find`; ``folded`` ends in one space."""
+        size = len(text)
         follow = self._particles.follow
-        hits: list[Hit] = []
-        keys = self._keys
-        for key, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
-            first, last, always_left, always_right, entries = keys[key]
-            left_free = not (start and first) or _script(folded[start - 1]) != first
+        places: list[Place] = []
+        for (first, last, always_left, always_right, entries), start, end in candidates:
+            left_free = not (start and first) or script(folded[start - 1]) != first
             if always_left and not left_free:
                 continue
             right_free = True
-            if last and end < size and (after := _script(folded[end])):
+            if last and end < size and (after := script(folded[end])):
                 if after == _HANGUL and (last == _HANGUL or self._particles_after_latin):
                     right_free = follow(folded, end)
                 else:
@@ -159,10 +153,6 @@ class Matcher:
                     continue
                 if exact is not None and (written := text[start:end]) != exact and written != exact.upper():
                     continue
-                hits.append(Hit(start, end, pattern))
-        hits.sort(key=_by_place)
-        return hits
-
-
-def _by_place(hit: Hit) -> tuple[int, int]:
-    return hit.start, -hit.end
+                places.append((start, -end, pattern))
+        places.sort()
+        return places

@@ -151,12 +151,26 @@ def _heaviest(
     best = [(score, term) for term, score in scores.items() if score <= last]
     best += [(score, f"{left}+{right}") for score, left, right in pairs if score <= last]
     best.sort()
-    # int() rounds to four decimals eight times as fast as round()
-    return {
-        term: weight
-        for score, term in best[:count]
-        if (weight := int((-score) ** flattening * 10_000 + 0.5) / 10_000) > 0.0
-    }
+    weight_of = _weights(flattening)
+    return {term: weight for score, term in best[:count] if (weight := weight_of[score]) > 0.0}
+
+
+class _Weights(dict[float, float]):
+    """Score → flattened weight; many terms of an article are equally rare. Bounded."""
+
+    def __init__(self, flattening: float) -> None:
+        super().__init__()
+        self._flattening = flattening
+
+    def __missing__(self, score: float) -> float:
+        if len(self) >= _CACHED:
+            self.clear()
+        # int() rounds to four decimals eight times as fast as round()
+        weight = self[score] = int((-score) ** self._flattening * 10_000 + 0.5) / 10_000
+        return weight
+
+
+_weights = lru_cache(maxsize=4)(_Weights)
 
 
 def _normal(text: str, limit: int) -> str:
@@ -266,7 +280,9 @@ def _korean_word(word: str, rules: StoryRules) -> _Terms:
         return _named(rules.korean[base], base[:6], rules)
     terms = [_weighed(base, weights.word, rules)]
     if len(base) >= 3:
-        terms += [_weighed(f"#{base[k : k + 2]}", weights.bigram, rules) for k in range(len(base) - 1)]
+        rarity, unseen, kind = rules.rarities.get, rules.unseen, weights.bigram
+        bigrams = [f"#{base[k : k + 2]}" for k in range(len(base) - 1)]
+        terms += [(bigram, -kind * rarity(bigram, unseen)) for bigram in bigrams]
     return _Terms(tuple(terms))
 
 
@@ -282,7 +298,7 @@ def _concepts_of(word: str, noun: str, rules: StoryRules) -> tuple[str, ...]:
     for whole in (noun, word):
         if whole in known:
             return known[whole]
-    for joined in rules.joined:
+    for joined in rules.joined if word.startswith(rules.joined) else ():
         if word.startswith(joined):
             rest = rules.particles.strip_particle(word[len(joined) :])
             if not rest or rest in rules.particles.endings or rest in known:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from newsmill.core.korean import Particles
-from newsmill.core.matching import MATCH_KINDS, Matcher, Pattern
+from newsmill.core.matching import MATCH_KINDS, Matcher, Pattern, fold
 from newsmill.core.rulebook import Rulebook, RuleFile
 
 __all__ = ["Combination", "Effect", "Scan", "ThemeFile", "ThemeLexicon", "read_lexicon"]
@@ -83,6 +83,7 @@ class ThemeLexicon:
     themes: tuple[ThemeFile, ...]
     matcher: Matcher
     effects: tuple[Effect, ...]
+    surfaces: tuple[str, ...]  # of the patterns, folded: patterns that look alike are one input of the model
 
 
 def read_lexicon(rulebook: Rulebook) -> ThemeLexicon:
@@ -131,7 +132,8 @@ def read_lexicon(rulebook: Rulebook) -> ThemeLexicon:
     if not themes:
         raise shared.error("there is no theme: the folder themes/ is empty")
     matcher = Matcher(patterns, Particles.from_rulebook(rulebook))
-    return ThemeLexicon(scan, tuple(themes.values()), matcher, tuple(effects))
+    surfaces = tuple(fold(pattern.text) for pattern in patterns)
+    return ThemeLexicon(scan, tuple(themes.values()), matcher, tuple(effects), surfaces)
 
 
 def _refuse_unknown(file: RuleFile, table: Mapping[str, Any], known: tuple[str, ...], after: int = 1) -> None:
