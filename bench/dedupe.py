@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from newsmill.core.dedupe import Dedupe, DedupeOptions
-from newsmill.core.dedupe_state import DedupeState, Known, entry_change, known_change
+from newsmill.core.dedupe_records import Known, entry_change, known_change
+from newsmill.core.dedupe_state import DedupeState
 from newsmill.core.fingerprint import Sketch, pack, sketch
 from newsmill.core.folding import content_hash
 from newsmill.core.rulebook import load_rulebook

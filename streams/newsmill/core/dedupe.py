@@ -16,7 +16,8 @@ import xxhash
 from pydantic import ValidationError
 
 from newsmill.core.copies import CopyRules, Link, judge, load_copy_rules
-from newsmill.core.dedupe_state import NO_ID, DedupeState, Known, entry_change, known_change
+from newsmill.core.dedupe_records import CONTENT_BYTES, NO_ID, Known, entry_change, known_change
+from newsmill.core.dedupe_state import DedupeState
 from newsmill.core.fingerprint import Sketch, parity_resemblance, unpack
 from newsmill.core.folding import fold
 from newsmill.core.rulebook import Rulebook
@@ -154,7 +155,7 @@ class Dedupe:
     def _again(self, new: _Incoming, known: Known, state: DedupeState) -> Result | None:
         """A repeat or a stale record of a known id; None if its text is new."""
         version = new.article.version
-        if new.content[:8] == known.content:
+        if new.content[:CONTENT_BYTES] == known.content[:CONTENT_BYTES]:
             if version <= known.version and new.fetched <= known.fetched:
                 return Result(Outcome.REPEAT, raw_time_ms=version, facts=Facts(new.article.id))
             return self._repeat(new, known, state, cleaned=True)

@@ -282,11 +282,12 @@ class StageShell:
         offset: int | None = None
         async with kafka.consumer(self.settings) as client:
             async for _, records in kafka.read_range(client, [TopicPartition(self._state_topic, number)]):
-                for record in records:
+                changes = [(record.key, record.value) for record in records if record.key != STATE_OFFSET_KEY]
+                for record in records[::-1]:
                     if record.key == STATE_OFFSET_KEY:
                         offset = read_state_offset(record.value)
-                    else:
-                        state.load(record.key, record.value)
+                        break
+                await asyncio.to_thread(state.load_all, changes)
         await asyncio.to_thread(state.loaded)
         if offset != committed:
             raise StateMismatch(
