@@ -150,22 +150,16 @@ class SketchIndex:
     def find(self, sketch: Sketch, exact: int, owner: bytes, since: int) -> Found:
         """The earlier entries like this sketch, but for those of ``owner`` and those older than ``since`` (seconds)."""
         hashes = sketch.hashes
-        probes, lows = self._table.find(
+        probes, numbers = self._table.find(
             np.concatenate((np.array((exact,), np.uint64), hashes, sketch.lead)), _MIN_HITS, self._boilerplate
         )
         if not probes:
             return Found([], hashes, {})
-        following, live, capacity, mask = self.next_number, len(self), self.capacity, self._table.number_mask
-        times, clusters = self._time_of, self._cluster_of
+        head, capacity, times, clusters = self.head, self.capacity, self._time_of, self._cluster_of
         family_of: dict[int, int] = {}
         by_probe: dict[int, list[int]] = {}
-        for probe, low in zip(probes, lows, strict=True):
-            age = (following - low) & mask
-            if not 0 < age <= live:
-                continue
-            number = following - age
-            place = number % capacity
-            if times[place] >= since:
+        for probe, number in zip(probes, numbers, strict=True):
+            if number >= head and times[place := number % capacity] >= since:
                 family_of[number] = clusters[place]
                 by_probe.setdefault(probe - 1, []).append(number)
         return self._gather(sketch, exact, owner, by_probe, family_of)
@@ -241,7 +235,7 @@ class SketchIndex:
         """Index an entry. Its number must be the next one, and there must be room (`expire` first)."""
         number = entry.number
         self._check(number, 1)
-        self._table.grow(number)
+        self._table.begin(number)
         place = number % self.capacity
         hashes, words = entry.hashes, min(entry.words, _MOST_WORDS)
         self._time_of[place] = min(max(entry.time, 0), _MOST)
@@ -262,7 +256,6 @@ class SketchIndex:
         )
         self._table.add(np.concatenate((hashes, np.array((entry.exact,), np.uint64))), number)
         self.next_number = number + 1
-        self._table.sweep(number, number, len(self))
 
     def add_all(self, entries: Entries) -> None:
         """As `add` for each of them, at a tenth of the cost: for a rebuild."""
@@ -271,9 +264,9 @@ class SketchIndex:
         ends = np.cumsum(counts)
         begin = 0
         while begin < len(counts):
-            self._table.grow(entries.first + begin)
-            doubles_at = self._table.doubles_at or entries.first + len(counts)
-            end = min(begin + _POSTED_AT_ONCE, len(counts), doubles_at - entries.first)
+            first = entries.first + begin
+            self._table.begin(first)
+            end = min(begin + _POSTED_AT_ONCE, len(counts), self._table.together(first) + 1 - entries.first)
             hashes = entries.hashes[int(ends[begin] - counts[begin]) : int(ends[end - 1])]
             self._add_part(entries, begin, end, counts[begin:end], hashes)
             begin = end
@@ -303,10 +296,8 @@ class SketchIndex:
         self._rows[places] = rows
         # the hash of its text goes behind those of each entry
         hashes = np.insert(hashes, ends, entries.exact[part])
-        numbers = np.arange(first, last + 1) & self._table.number_mask
-        self._table.add_many(hashes, np.repeat(numbers.astype(np.uint32), counts + 1))
+        self._table.add_many(hashes, np.repeat(np.arange(first, last + 1), counts + 1))
         self.next_number = last + 1
-        self._table.sweep(first, last, len(self))
 
     def _check(self, number: int, count: int) -> None:
         if len(self) == 0 and number > self.next_number:
