@@ -49,6 +49,8 @@ _DOUBLINGS: Final = 4
 _GROWS_FROM: Final = 1 << 15  # buckets (7 MiB): a smaller table has its full size from the beginning
 _DOUBLED_AT_ONCE: Final = 1 << 11  # buckets: bounds what a doubling needs beside the two tables
 
+_ORDER_BITS: Final = 24  # postings written together at most, and buckets take no more than 38 bits beside them
+
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _ONE: Final = np.uint32(1)
 _ONE_MORE: Final = np.uint8(1)
@@ -206,24 +208,31 @@ class PostingTable:
         counts[buckets] = many
 
     def add_many(self, hashes: U64, numbers: _Numbers) -> None:
-        """Post entries together (see `together`), in their order: ``numbers`` has one for each hash."""
-        buckets, tags = self._hashed(hashes)
-        order = np.argsort(buckets, kind="stable")
-        buckets, tags, numbers = buckets[order], tags[order], numbers[order]
+        """Post entries together (see `together`), in their order: ``numbers`` has one for each hash, 2^24 at most."""
+        buckets, whole = self._hashed(hashes)
+        buckets <<= _ORDER_BITS
+        buckets |= np.arange(len(buckets))
+        buckets.sort()  # thrice as fast as a stable argsort
+        order = buckets & (1 << _ORDER_BITS) - 1
+        buckets >>= _ORDER_BITS
+        tags, low = whole.astype(self._tag_type).take(order), numbers.astype(np.uint16).take(order)
         begins = np.flatnonzero(np.concatenate((np.ones(1, np.bool_), buckets[1:] != buckets[:-1])))
         many = np.diff(begins, append=len(buckets))
-        touched = buckets[begins]
+        touched = buckets.take(begins)
         ends = self._cursors.take(touched).astype(np.intp)
-        ranks = np.arange(len(buckets)) - np.repeat(begins, many)
-        places = (ranks + np.repeat(ends, many)) & (_WAYS - 1)
-        places += buckets << _WAYS_SHIFT
+        places = np.arange(len(buckets))
+        places += np.repeat(ends - begins, many)
+        places &= _WAYS - 1
+        buckets <<= _WAYS_SHIFT
+        places += buckets
         if int(many.max()) > _WAYS:  # a bucket takes no more than the newest
-            newest = ranks >= np.repeat(many, many) - _WAYS
-            places, tags, numbers = places[newest], tags[newest], numbers[newest]
-        self._tags[places] = tags.astype(self._tag_type)
-        self._numbers[places] = numbers & 0xFFFF
+            newest = np.arange(len(buckets)) - np.repeat(begins + many, many) >= -_WAYS
+            places, tags, low = places[newest], tags[newest], low[newest]
+        self._tags[places] = tags
+        self._numbers[places] = low
         self._cursors[touched] = (ends + many) & (_WAYS - 1)
-        touched = touched * self._epochs + self._epoch % self._epochs
+        touched *= self._epochs
+        touched += self._epoch % self._epochs
         self._counts[touched] = np.minimum(self._counts.take(touched) + many, _WAYS)
 
     def _double(self) -> None:
