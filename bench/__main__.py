@@ -18,6 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bench.dedupe import measure_rebuild, measure_window
 from bench.metrics import measure_counting
 from bench.soak import run_soak
 from bench.stages import StageCost, measure_growth, measure_stages
@@ -25,7 +26,7 @@ from bench.stream import run_stream
 from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream")
+SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream", "dedupe")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -68,6 +69,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each transport candidate; the median counts")
     parser.add_argument("--articles", type=int, default=20_000, help="articles of the soak")
     parser.add_argument("--stream-articles", type=int, default=100_000, help="articles of the stream")
+    parser.add_argument(
+        "--window-articles", type=int, nargs="+", default=[100_000, 1_000_000], help="articles in dedupe's window"
+    )
     arguments = parser.parse_args()
     sections = arguments.sections or list(SECTIONS)
     if wrong := sorted(set(sections) - set(SECTIONS)):
@@ -83,7 +87,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "metrics", "soak", "stream"} & set(sections):
+        if {"transport", "latency", "metrics", "soak", "stream", "dedupe"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -118,6 +122,13 @@ def main() -> None:
             stream = asyncio.run(run_stream(servers, arguments.stream_articles))
             results["stream"] = asdict(stream)
             _table("dedupe alone, 40 % copies, twice", [asdict(stream) | {"same": "yes" if stream.same else "NO"}])
+        if "dedupe" in sections:
+            rebuilds = [measure_rebuild(servers, articles) for articles in arguments.window_articles]
+            results["rebuild"] = [asdict(cost) for cost in rebuilds]
+            _table("dedupe's state rebuilt from its topic", results["rebuild"])
+    if "dedupe" in sections:
+        results["window"] = [asdict(measure_window(articles)) for articles in arguments.window_articles]
+        _table("dedupe with a full window, CPU an article", results["window"])
     if "stages" in sections:
         results["stages"] = [asdict(cost) for cost in measure_stages(1000)]
         _table("CPU an article", results["stages"])
