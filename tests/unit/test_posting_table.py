@@ -74,7 +74,7 @@ def test_it_holds_the_newest_postings(
             table.begin(number + begin)
             end = min(entries, table.together(number + begin) + 1 - number)
             if end == begin + 1:
-                table.add(many[begin], number + begin)
+                table.add(many[begin], len(many[begin]), number + begin)
             else:
                 each = [np.full(len(many[n]), number + n) for n in range(begin, end)]
                 table.add_many(np.concatenate(many[begin:end]), np.concatenate(each))
@@ -100,16 +100,16 @@ def test_chance_tags_alone_are_nothing() -> None:
     table = PostingTable(1000, 1000)
     values = hashes(1, 60, 10**9)
     for number in range(1, 21):
-        table.add(values[number + 10 : number + 11], number)
+        table.add(values[number + 10 :], 1, number)
     assert table.find(values, 3, 5) == ([], [])
     assert table.find(values[::-1], 3, 5) == ([], [])
-    table.add(values[50:53], 30)
+    table.add(values[50:], 3, 30)
     assert table.find(values, 3, 5)[1].count(30) == 3
-    table.add(values[:1], 31)
+    table.add(values, 1, 31)
     assert table.find(values[:12], 3, 5)[1].count(31) == 1
     assert table.find(values[1:12], 3, 5) == ([], [])
     for number in range(32, 37):
-        table.add(values[5:6], number)
+        table.add(values[5:], 1, number)
     assert set(range(32, 37)) <= set(table.find(values[1:12], 3, 5)[1])
 
 
@@ -129,7 +129,7 @@ def test_growing_loses_nothing(capacity: int, monkeypatch: pytest.MonkeyPatch) -
         if grown.buckets > before:
             assert grown.find(hashes(1, 40, 10**9), 3, 5)[1].count(1) == 40
         for table in (grown, large):
-            table.add(values, number)
+            table.add(values, 40, number)
         sizes.add(grown.nbytes)
     assert len(sizes) == 5
     assert grown.nbytes == large.nbytes
@@ -144,7 +144,7 @@ def test_the_living_are_kept_and_numbers_never_come_again(capacity: int) -> None
     values = {number: hashes(number, 30, 10**9) for number in range(5, 5 + 40 * stride, stride)}
     for number, one in values.items():
         table.begin(number)
-        table.add(one, number)
+        table.add(one, 30, number)
         for earlier, other in values.items():
             if earlier > number:
                 break
@@ -156,7 +156,7 @@ def test_the_living_are_kept_and_numbers_never_come_again(capacity: int) -> None
 def test_cleared_it_is_new() -> None:
     table = PostingTable(10**6, 1)
     small = table.nbytes
-    table.add(hashes(1, 40, 10**9), 1)
+    table.add(hashes(1, 40, 10**9), 40, 1)
     table.clear(900_000)
     assert table.nbytes > 12 * small
     assert not any(map(len, table.postings()))

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+from operator import eq
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,7 @@ _SPARE: Final = 512  # buckets, so that a very small table is not overfull
 _TAG_BITS: Final = 8
 _EPOCH_BITS: Final = 16
 _DOUBLINGS: Final = 4
+_FEW: Final = 6
 _GROWS_FROM: Final = 1 << 15  # buckets (7 MiB): a smaller table has its full size from the beginning
 _DOUBLED_AT_ONCE: Final = 1 << 11  # buckets: bounds what a doubling needs beside the two tables
 
@@ -62,7 +64,10 @@ _MOST: Final = np.uint8(_WAYS)
 
 def _plane(size: int, kind: Any) -> Any:
     """Zeros in pages of their own: they take memory as they are written, and all of it goes back when they go."""
-    return np.frombuffer(mmap.mmap(-1, size * np.dtype(kind).itemsize), kind)
+    pages = mmap.mmap(-1, size * np.dtype(kind).itemsize)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # numpy asks for them too: without, a look-up spends half its time on page walks
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, kind)
 
 
 class PostingTable:
@@ -96,6 +101,7 @@ class PostingTable:
         self.tag_bits = _TAG_BITS + _DOUBLINGS - step
         self._tag_type: Any = np.uint8 if self.tag_bits == _TAG_BITS else np.uint16
         self._fraction_shift = np.uint32(32 - self.tag_bits)
+        self._asked: tuple[U64 | None, NDArray[np.intp], U32] = (None, np.empty(0, np.intp), np.empty(0, np.uint32))
 
     def _allocate(self) -> None:
         size = self.buckets * _WAYS
@@ -103,6 +109,8 @@ class PostingTable:
         self._numbers: NDArray[np.uint16] = _plane(size, np.uint16)
         self._counts: NDArray[np.uint8] = _plane(self.buckets * self._epochs, np.uint8)
         self._cursors: NDArray[np.uint8] = _plane(self.buckets, np.uint8)  # where the next posting goes
+        # a single element is read faster so
+        self._number_of, self._count_of, self._cursor_of = self._numbers.data, self._counts.data, self._cursors.data
 
     @property
     def nbytes(self) -> int:
@@ -132,10 +140,11 @@ class PostingTable:
     def find(self, hashes: U64, shared: int, crowd: int) -> tuple[list[int], list[int]]:
         """Which of the hashes meet postings (ascending), and the number of each; some may be long dead.
 
-        Nothing at all, for less, where the first hash meets none, no number is met ``shared`` times and no hash meets
-        ``crowd`` postings, as far as a glance can tell: most texts meet nothing but chance tags.
+        Only those of the first hash, for less, where a glance tells that no number is met ``shared`` times and no hash
+        meets ``crowd`` postings: most texts meet nothing but chance tags.
         """
         buckets, tags = self._hashed(hashes)
+        self._asked = hashes, buckets, tags
         lines = self._tags.reshape(-1, _WAYS).take(buckets, 0)
         places = (lines == tags.astype(self._tag_type)[:, None]).ravel().nonzero()[0]
         if len(places) < shared and (not len(places) or places[0] >= _WAYS):
@@ -146,8 +155,13 @@ class PostingTable:
         probes: list[int] = met.tolist()
         low = self._numbers.take(places).tolist()
         count = len(probes)
-        if probes[0] and count - len(set(probes)) < crowd - 1 and count - len(set(low)) < shared - 1:
-            return [], []
+        if count - len(set(low)) < shared - 1 and not any(map(eq, probes, probes[crowd - 1 :])):
+            count = probes.count(0)
+            if not count:
+                return [], []
+            if count < _FEW:
+                return [0] * count, [self._read_one(place) for place in places[:count].tolist()]
+            met, places, probes = met[:count], places[:count], probes[:count]
         numbers = self._read(places)
         if int(numbers.min()) < 0:
             there = numbers >= 0
@@ -162,6 +176,17 @@ class PostingTable:
         numbers = (self._epoch - back << _EPOCH_BITS) + self._numbers.take(places)
         numbers[back == self._epochs] = -1
         return numbers
+
+    def _read_one(self, place: int) -> int:
+        """As `_read`: for a few places this is cheaper than numpy."""
+        bucket = place >> _WAYS_SHIFT
+        rank = (self._cursor_of[bucket] - 1 - place) & (_WAYS - 1)
+        epochs, counts = self._epochs, self._count_of
+        for epoch in range(self._epoch, self._epoch - epochs, -1):
+            rank -= counts[bucket * epochs + epoch % epochs]
+            if rank < 0:
+                return epoch << _EPOCH_BITS | int(self._number_of[place])
+        return -1
 
     def _ends(self, counts: NDArray[np.uint8], buckets: NDArray[np.intp]) -> NDArray[np.uint16]:
         """How many postings of a bucket are of the epoch now or later, of the one before or later, and so on."""
@@ -185,11 +210,14 @@ class PostingTable:
         last = number | (1 << _EPOCH_BITS) - 1
         return min(last, self._doubles_at - 1) if self._doubles_at > number else last
 
-    def add(self, hashes: U64, number: int) -> None:
-        """Post one entry under its hashes."""
-        buckets, tags = self._hashed(hashes)
-        if len(set(buckets.tolist())) < len(buckets):
-            self.add_many(hashes, np.full(len(hashes), number, np.int64))
+    def add(self, hashes: U64, count: int, number: int) -> None:
+        """Post one entry under the first ``count`` hashes; for less if it is they that were looked up last."""
+        asked, buckets, tags = self._asked
+        if asked is not hashes:
+            buckets, tags = self._hashed(hashes)
+        buckets, tags = buckets[:count], tags[:count]
+        if len(set(buckets.tolist())) < count:
+            self.add_many(hashes[:count], np.full(count, number, np.int64))
             return
         cursors, counts = self._cursors, self._counts
         ends = cursors.take(buckets)
@@ -200,12 +228,12 @@ class PostingTable:
         ends += _ONE_MORE
         ends &= _LAST
         cursors[buckets] = ends
-        buckets *= self._epochs
-        buckets += self._epoch % self._epochs
-        many = counts.take(buckets)
+        current = buckets * self._epochs
+        current += self._epoch % self._epochs
+        many = counts.take(current)
         many += _ONE_MORE
         np.minimum(many, _MOST, out=many)
-        counts[buckets] = many
+        counts[current] = many
 
     def add_many(self, hashes: U64, numbers: _Numbers) -> None:
         """Post entries together (see `together`), in their order: ``numbers`` has one for each hash, 2^24 at most."""

@@ -105,7 +105,7 @@ class Match(NamedTuple):
 class Found(NamedTuple):
     """What the index knows of a sketch. ``matches``: at most eight, most hits first, the earliest first among equals.
     ``fresh``: hashes that are no boilerplate. ``known``: cluster → how many of those it holds,
-    where it is three or more and some entry matches."""
+    where it is three or more and one entry holds three."""
 
     matches: list[Match]
     fresh: U64
@@ -122,6 +122,8 @@ class SketchIndex:
         self.head = next_number
         self.next_number = next_number
         self._boilerplate = boilerplate
+        nothing = np.empty(0, np.uint64)
+        self._asked = nothing, 0, nothing  # looked up last: the hashes of a sketch, its text's, and all of them
         # rows and columns take memory only as they are written
         self._rows = np.zeros(capacity, _ROW_TYPE)
         self._bytes = self._rows.view(np.uint8).data
@@ -150,9 +152,9 @@ class SketchIndex:
     def find(self, sketch: Sketch, exact: int, owner: bytes, since: int) -> Found:
         """The earlier entries like this sketch, but for those of ``owner`` and those older than ``since`` (seconds)."""
         hashes = sketch.hashes
-        probes, numbers = self._table.find(
-            np.concatenate((np.array((exact,), np.uint64), hashes, sketch.lead)), _MIN_HITS, self._boilerplate
-        )
+        asked = np.concatenate((np.array((exact,), np.uint64), hashes, sketch.lead))
+        self._asked = hashes, exact, asked
+        probes, numbers = self._table.find(asked, _MIN_HITS, self._boilerplate)
         if not probes:
             return Found([], hashes, {})
         head, capacity, times, clusters = self.head, self.capacity, self._time_of, self._cluster_of
@@ -193,8 +195,8 @@ class SketchIndex:
         fresh = np.delete(hashes, boilerplate) if boilerplate else hashes
         totals = {**hits, **{number: hits.get(number, 0) + shared for number, shared in lead.items()}}
         ranked = sorted((-total, number) for number, total in totals.items() if total >= _MIN_HITS)
-        if not ranked and not equal:
-            known = {}  # what few hashes of many entries say depends on what is dead
+        if not ranked:
+            known = {}  # a glance at postings alive and dead may have ended the search already
         chosen = [number for _, number in ranked[:_CANDIDATES]]
         chosen += sorted(set(equal).difference(chosen))
         matches = []
@@ -254,7 +256,10 @@ class SketchIndex:
             len(hashes),
             *hashes.searchsorted(_THRESHOLDS[entry.level + 1 : entry.level + _LEVELS]).tolist(),
         )
-        self._table.add(np.concatenate((hashes, np.array((entry.exact,), np.uint64))), number)
+        asked_of, exact, asked = self._asked
+        if asked_of is not hashes or exact != entry.exact:
+            asked = np.concatenate((np.array((entry.exact,), np.uint64), hashes))
+        self._table.add(asked, len(hashes) + 1, number)
         self.next_number = number + 1
 
     def add_all(self, entries: Entries) -> None:
@@ -294,8 +299,8 @@ class SketchIndex:
             np.cumsum(hashes < np.repeat(_THRESHOLDS[levels + above], counts), out=below[1:])
             rows["counts"][:, above] = below[ends] - below[ends - counts]
         self._rows[places] = rows
-        # the hash of its text goes behind those of each entry
-        hashes = np.insert(hashes, ends, entries.exact[part])
+        # the hash of its text goes before those of each entry
+        hashes = np.insert(hashes, ends - counts, entries.exact[part])
         self._table.add_many(hashes, np.repeat(np.arange(first, last + 1), counts + 1))
         self.next_number = last + 1
 
