@@ -104,6 +104,10 @@ def test_rows_of_another_size_are_refused() -> None:
 
 def test_ids_that_are_no_hashes_are_refused() -> None:
     table = IdTable(1)
-    with pytest.raises(ValueError, match="spread evenly"):
+
+    def fill() -> None:
         for number in range(5000):
             table.put(b"\xff" * 14 + number.to_bytes(2, "big"), b"v")
+
+    with pytest.raises(ValueError, match="spread evenly"):
+        fill()

@@ -31,6 +31,7 @@ _EXPIRED_PER_RECORD: Final = 16
 
 _EARLY: Final = "early"  # marks the tombstone of an entry that left for want of room, not of age
 
+_DECODED_AT_ONCE: Final = 512
 _FORMAT: Final = bytes([STATE_FORMAT])
 
 
@@ -188,10 +189,16 @@ class DedupeState:
             index.restart(max(first, head))
         while index.head < head:
             index.expire(index.head)
-        if left := run[max(0, head - first) :]:
-            index.add_all(unpack_entries(max(first, head), left))
+        first = max(first, head)
+        left = run[first - following :] if first < following else []
+        for start in range(0, len(left), _DECODED_AT_ONCE):
+            index.add_all(unpack_entries(first + start, left[start : start + _DECODED_AT_ONCE]))
 
     def _load_ids(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        for start in range(0, len(records), _DECODED_AT_ONCE):
+            self._load_some_ids(records[start : start + _DECODED_AT_ONCE])
+
+    def _load_some_ids(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
         values = [value for _, value in records if value is not None]
         if values:
             held = unpack_known(values)

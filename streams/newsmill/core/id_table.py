@@ -9,7 +9,7 @@ a search ends at the first greater id, and a larger index is the old one spread 
 
 from __future__ import annotations
 
-from array import array
+import mmap
 from collections.abc import Iterator
 from typing import Final
 
@@ -32,17 +32,22 @@ _SPREAD_AT_ONCE: Final = (
 )  # slots: what is needed beside the table stays small, and so does what malloc keeps of it
 
 
+def _empty_index(slots: int) -> memoryview[int]:
+    """Pages of their own, as the chunks: what is outgrown goes back, where malloc's heap would keep a hole."""
+    return memoryview(mmap.mmap(-1, 4 * slots)).cast("I")
+
+
 class IdTable:
     """A mapping with the order of last writing. Ids must be hashes: their first bytes decide where they are kept."""
 
     def __init__(self, row_size: int) -> None:
         self._width = _ID + row_size
-        self._chunks: list[bytearray] = []
+        self._chunks: list[mmap.mmap] = []
         self._first = 0  # no row before it is alive
         self._next = 0
         self._count = 0
         self._slots = _SMALLEST
-        self._index = array("I", (0,)) * (self._slots + _TAIL)  # row number + 1, 0 where there is none
+        self._index = _empty_index(self._slots + _TAIL)  # row number + 1, 0 where there is none
 
     def __len__(self) -> int:
         return self._count
@@ -53,7 +58,7 @@ class IdTable:
     @property
     def nbytes(self) -> int:
         """Bytes of the chunks and of the index."""
-        return len(self._chunks) * _CHUNK * self._width + 4 * len(self._index)
+        return len(self._chunks) * _CHUNK * self._width + self._index.nbytes
 
     def _find(self, ident: bytes) -> tuple[int, bool]:
         """The index slot where the id is or belongs, and whether it is there."""
@@ -75,7 +80,7 @@ class IdTable:
     def _read(self, row: int) -> bytes:
         """Id and row."""
         start = (row & _CHUNK - 1) * self._width
-        return bytes(self._chunks[row >> _CHUNK_SHIFT][start : start + self._width])
+        return self._chunks[row >> _CHUNK_SHIFT][start : start + self._width]
 
     def oldest(self) -> Iterator[tuple[bytes, bytes]]:
         """Ids and rows, those that were not written for the longest time first."""
@@ -98,7 +103,7 @@ class IdTable:
             self._count += 1
         row = self._next
         if row >> _CHUNK_SHIFT == len(self._chunks):
-            self._chunks.append(bytearray(_CHUNK * self._width))
+            self._chunks.append(mmap.mmap(-1, _CHUNK * self._width))
         start = (row & _CHUNK - 1) * self._width
         self._chunks[-1][start : start + self._width] = ident + value
         self._index[slot] = row + 1
@@ -118,13 +123,20 @@ class IdTable:
     def _open(self, slot: int, ident: bytes) -> int:
         """Make room for a new id in the index; its slot."""
         index = self._index
-        end = index.index(0, slot)
+        end = self._end(slot)
         if self._count >= _MAX_LOAD * self._slots or end >= len(index) - 2:
             self._spread()
             index = self._index
             slot = self._find(ident)[0]
-            end = index.index(0, slot)
+            end = self._end(slot)
         index[slot + 1 : end + 1] = index[slot:end]
+        return slot
+
+    def _end(self, slot: int) -> int:
+        """The first empty slot from here on."""
+        index = self._index
+        while index[slot]:
+            slot += 1
         return slot
 
     def _close(self, hole: int) -> None:
@@ -143,7 +155,7 @@ class IdTable:
         """An eighth more slots: sorted by id, each lies at its home or right behind the one before it."""
         self._slots = int(self._slots * _GROWTH)
         size = self._slots + _TAIL
-        old, fresh = np.frombuffer(self._index, np.uint32), array("I", (0,)) * size
+        old, fresh = np.frombuffer(self._index, np.uint32), _empty_index(size)
         spread = np.frombuffer(fresh, np.uint32)
         last = -1
         for start in range(0, len(old), _SPREAD_AT_ONCE):

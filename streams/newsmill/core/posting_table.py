@@ -49,7 +49,7 @@ _EPOCH_BITS: Final = 16
 _DOUBLINGS: Final = 4
 _FEW: Final = 6
 _GROWS_FROM: Final = 1 << 15  # buckets (7 MiB): a smaller table has its full size from the beginning
-_DOUBLED_AT_ONCE: Final = 1 << 11  # buckets: bounds what a doubling needs beside the two tables
+_DOUBLED_AT_ONCE: Final = 1 << 9  # buckets: bounds what a doubling needs beside the two tables
 
 _ORDER_BITS: Final = 24  # postings written together at most, and buckets take no more than 38 bits beside them
 

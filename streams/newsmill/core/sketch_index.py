@@ -20,7 +20,7 @@ __all__ = ["MAX_CAPACITY", "MAX_LEVEL", "Entries", "Entry", "Found", "Match", "S
 MAX_LEVEL: Final = 60
 """Highest level of a sketch that can be indexed: three above have a threshold too."""
 
-_POSTED_AT_ONCE: Final = 2048  # entries, in a rebuild
+_POSTED_AT_ONCE: Final = 512  # entries, in a rebuild: more are hardly faster, and malloc keeps what they need
 _LEVELS: Final = 4  # an entry's hashes are counted at its own level and three above: a text 16 times as long
 _CANDIDATES: Final = 8
 _IN_LEAD: Final = 0.6  # share of a short text that has to be in the beginning of another one to be compared there
