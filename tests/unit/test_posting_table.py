@@ -170,4 +170,4 @@ def test_a_bucket_of_tags_is_one_cache_line() -> None:
 
 
 def test_bytes_of_an_entry() -> None:
-    assert PostingTable(10**6, 10**6).nbytes / 10**6 < 144
+    assert PostingTable(10**6, 10**6).nbytes / 10**6 < 146

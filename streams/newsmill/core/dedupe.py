@@ -37,7 +37,7 @@ class DedupeOptions:
     """How much dedupe remembers. Times in milliseconds of the log's time.
 
     ``window_ms``: how long a text can be recognised in a copy; ``id_window_ms``: how long an id is known after it was
-    last seen. ``max_entries`` sketches take about 280 bytes each and ``max_ids`` ids about 110; the oldest leave first.
+    last seen. ``max_entries`` sketches take about 200 bytes each and ``max_ids`` ids about 90; the oldest leave first.
     """
 
     window_ms: int = 14 * _DAY_MS
