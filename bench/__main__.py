@@ -18,6 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bench.dedupe import measure_rebuild, measure_window
 from bench.metrics import measure_counting
 from bench.replay import run_replays, run_replays_beside_live
 from bench.soak import run_soak
@@ -26,7 +27,7 @@ from bench.stream import run_stream
 from bench.transport import CANDIDATES, METERED, measure_cost, measure_latency
 from newsmill.broker import KAFKA_VERSION, EmbeddedKafka
 
-SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream", "replay", "beside")
+SECTIONS = ("transport", "latency", "stages", "growth", "metrics", "soak", "stream", "dedupe", "replay", "beside")
 PACKAGES = ("newsmill", "faust-streaming", "aiokafka", "uvloop", "orjson", "pydantic", "numpy")
 RESULTS = Path(__file__).parent / "results"
 console = Console(highlight=False)
@@ -70,6 +71,9 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=20_000, help="articles of the soak")
     parser.add_argument("--stream-articles", type=int, default=100_000, help="articles of the stream")
     parser.add_argument("--replay-records", type=int, default=100_000, help="raw records that are replayed three times")
+    parser.add_argument(
+        "--window-articles", type=int, nargs="+", default=[100_000, 1_000_000], help="articles in dedupe's window"
+    )
     arguments = parser.parse_args()
     sections = arguments.sections or list(SECTIONS)
     if wrong := sorted(set(sections) - set(SECTIONS)):
@@ -85,7 +89,7 @@ def main() -> None:
     }
     with ExitStack() as stack:
         servers = ""
-        if {"transport", "latency", "metrics", "soak", "stream", "replay", "beside"} & set(sections):
+        if {"transport", "latency", "metrics", "soak", "stream", "dedupe", "replay", "beside"} & set(sections):
             servers = os.environ.get("NEWSMILL_BOOTSTRAP_SERVERS") or stack.enter_context(EmbeddedKafka()).bootstrap
         if "transport" in sections:
             costs = []
@@ -120,6 +124,13 @@ def main() -> None:
             stream = asyncio.run(run_stream(servers, arguments.stream_articles))
             results["stream"] = asdict(stream)
             _table("dedupe alone, 40 % copies, twice", [asdict(stream) | {"same": "yes" if stream.same else "NO"}])
+        if "dedupe" in sections:
+            rebuilds = [measure_rebuild(servers, articles) for articles in arguments.window_articles]
+            results["rebuild"] = [asdict(cost) for cost in rebuilds]
+            _table("dedupe's state rebuilt from its topic", results["rebuild"])
+    if "dedupe" in sections:
+        results["window"] = [asdict(measure_window(articles)) for articles in arguments.window_articles]
+        _table("dedupe with a full window, CPU an article", results["window"])
         if "replay" in sections:
             results["replay"] = [asdict(cost) for cost in asyncio.run(run_replays(servers, arguments.replay_records))]
             _table("all stages over one raw topic", results["replay"])

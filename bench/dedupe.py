@@ -1,38 +1,85 @@
-"""What dedupe costs: ``python -m bench.dedupe [ENTRIES ...]`` prints CPU microseconds, bytes and seconds.
+"""A window full of invented articles → what dedupe costs: memory, a look-up and an insertion, a rebuild through Kafka.
 
-Memory is the growth of this process's resident set, as the kernel counts it.
-
-CPU time of this process, medians of slices, so that a busy machine disturbs little. Sketches that fill the index are
-random; the articles that are timed are invented Korean and English texts of about 1.5 KB.
+Memory is the growth of a fresh process's resident set, as the kernel counts it. CPU time is that of the process, the
+median of slices, so that a busy machine disturbs little. Sketches that fill the index are random; the articles that
+are timed are invented Korean and English texts of about 1.5 KB.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import resource
+import secrets
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from aiokafka.structs import TopicPartition
 
+from newsmill import kafka
 from newsmill.core.dedupe import Dedupe, DedupeOptions
-from newsmill.core.dedupe_state import DedupeState, Known, entry_change, known_change
+from newsmill.core.dedupe_records import Known, entry_change, known_change
 from newsmill.core.fingerprint import Sketch, pack, sketch
 from newsmill.core.folding import content_hash
 from newsmill.core.rulebook import load_rulebook
 from newsmill.core.sketch_index import Entry
 from newsmill.core.stage import Change, Context, Record
 from newsmill.events import Article, Prepared, Provenance
+from newsmill.settings import Settings, load_settings
+from newsmill.topic_admin import create_topics
+from newsmill.topics import registry
+from newsmill.transport.envelope import STATE_OFFSET_KEY, state_offset
+from newsmill.transport.rebuild import rebuild_state
+from newsmill.transport.transaction import Item, Writer
 
-BEGIN_MS = 1_760_000_000_000
-MOMENT = "2026-01-01T00:00:00Z"
+T = TypeVar("T")
+
+__all__ = ["RebuildCost", "WindowCost", "measure_rebuild", "measure_window"]
+
+_BEGIN_MS = 1_760_000_000_000
+_MOMENT = "2026-01-01T00:00:00Z"
+_TIMED = 2000  # sketches, and half as many whole articles
+_LOADED_AT_ONCE = 5000  # as the shell reads them
+_WRITTEN_AT_ONCE = 2000  # articles a transaction
 
 
-def texts(count: int, seed: int) -> list[str]:
+@dataclass(frozen=True)
+class WindowCost:
+    """``bytes_article``: growth of resident memory by an entry and an id; ``held_bytes``: of it the state's own.
+    Microseconds of CPU: a look-up, an insertion, both in turn, and a whole call of the stage with its changes."""
+
+    articles: int
+    bytes_article: float
+    held_bytes: float
+    find_us: float
+    add_us: float
+    both_us: float
+    stage_us: float
+
+
+@dataclass(frozen=True)
+class RebuildCost:
+    """``stall_ms``: longest time that the event loop did not turn; ``bytes_article`` as in `WindowCost`, of the whole
+    process and its Kafka client."""
+
+    articles: int
+    records: int
+    wall_s: float
+    cpu_s: float
+    stall_ms: float
+    bytes_article: float
+
+
+def _texts(count: int, seed: int) -> list[str]:
     """Invented articles, half Korean, of about 1.5 KB of UTF-8."""
     rng = random.Random(seed)
     korean = [
@@ -49,7 +96,7 @@ def texts(count: int, seed: int) -> list[str]:
     return out
 
 
-def random_sketches(count: int, seed: int) -> Iterator[Sketch]:
+def _random_sketches(count: int, seed: int) -> Iterator[Sketch]:
     """Sketches as of articles of 90 to 700 words that share nothing."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
@@ -58,7 +105,12 @@ def random_sketches(count: int, seed: int) -> Iterator[Sketch]:
         yield Sketch(level, hashes, 60 << level, 300 << level, 60 << level, 7, 255, 1 << 77, hashes[:0])
 
 
-def record(name: str, text: str, version: int) -> Record:
+def _exact(n: int, seed: int) -> int:
+    """The hash of a text."""
+    return int.from_bytes(blake2b(f"{seed} {n}".encode(), digest_size=8).digest(), "big")
+
+
+def _record(name: str, text: str, version: int) -> Record:
     article = Article(
         id=content_hash(name),
         version=version,
@@ -69,9 +121,9 @@ def record(name: str, text: str, version: int) -> Record:
         author=None,
         text=text,
         language="ko",
-        published_at=MOMENT,
+        published_at=_MOMENT,
         published_at_source="article",
-        ingested_at=MOMENT,
+        ingested_at=_MOMENT,
         content_hash=content_hash(text),
         provenance=Provenance(topic="news.raw.v1", partition=0, offset=version, newsmill_version="0"),
     )
@@ -79,21 +131,21 @@ def record(name: str, text: str, version: int) -> Record:
     return Record("news.prepared.v1", 0, version, version, None, prepared.model_dump_json().encode(), ())
 
 
-def filling(count: int, seed: int) -> Iterator[Change]:
+def _filling(count: int, seed: int) -> Iterator[Change]:
     """The changes of ``count`` originals."""
     rng = random.Random(seed)
-    for number, value in enumerate(random_sketches(count, seed), 1):
-        ident = rng.randbytes(16)
-        now = BEGIN_MS + number
+    for number, value in enumerate(_random_sketches(count, seed), 1):
+        ident, exact = rng.randbytes(16), _exact(number, seed)
+        now = _BEGIN_MS + number
         yield entry_change(
-            Entry(number, ident, ident, number, value.level, 300, 255, number, now // 1000, now // 1000, value.hashes)
+            Entry(number, ident, ident, number, value.level, 300, 255, exact, now // 1000, now // 1000, value.hashes)
         )
         yield known_change(
             ident, Known(False, 1, now, -1, now, number, 300, 7, value.parity, ident, bytes(16), now, number + 1)
         )
 
 
-def microseconds(run: Callable[[int], object], count: int, slices: int = 20) -> float:
+def _microseconds(run: Callable[[int], object], count: int, slices: int = 20) -> float:
     """Median CPU time of one call over slices of the count."""
     size = count // slices
     out = []
@@ -105,80 +157,126 @@ def microseconds(run: Callable[[int], object], count: int, slices: int = 20) -> 
     return statistics.median(out)
 
 
-def resident() -> int:
+def _resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
 
 
-def _rebuild(stage: Dedupe, entries: int) -> tuple[DedupeState, float]:
-    """A state of so many originals from the records of its log, and the CPU seconds of loading them."""
+def _stage(articles: int) -> Dedupe:
+    return Dedupe(Context("live", "0", "Asia/Seoul", {}), DedupeOptions(max_entries=articles), load_rulebook())
+
+
+def _measure_window(articles: int) -> WindowCost:
+    stage = _stage(articles)
+    filled = articles - 3 * _TIMED  # the rest comes while it is timed
+    before = _resident()
     state = stage.new_state()
-    seconds = 0.0
-    changes = filling(entries, 1)
-    while chunk := list(islice(changes, 20_000)):
-        start = time.process_time()
-        for change in chunk:
-            state.load(change.key, change.value)
-        seconds += time.process_time() - start
-    start = time.process_time()
+    changes = _filling(filled, 1)
+    while chunk := [(change.key, change.value) for change in islice(changes, _LOADED_AT_ONCE)]:
+        state.load_all(chunk)
+    del chunk
     state.loaded()
-    return state, seconds + time.process_time() - start
+    grown, held = _resident() - before, state.nbytes
+    index = state.index
+    first, second = (
+        [(value, _exact(n, seed)) for n, value in enumerate(_random_sketches(_TIMED, seed))] for seed in (2, 3)
+    )
 
+    def find(value: Sketch, exact: int) -> None:
+        index.find(value, exact, b"x" * 16, 0)
 
-def measure(entries: int) -> None:
-    """Fill a state to ``entries`` and print its costs."""
-    stage = Dedupe(Context("live", "0", "Asia/Seoul", {}), DedupeOptions(max_entries=entries), load_rulebook())
-    before = resident()
-    state = stage.new_state()
-    for change in filling(entries - 4000, 1):
-        state.apply(change)
-    grown = resident() - before
-    probes = list(random_sketches(2000, 2))
-    found = microseconds(lambda n: state.index.find(probes[n], n, b"x" * 16, 0), 2000)
+    def add(value: Sketch, exact: int) -> None:
+        number = index.next_number
+        index.add(Entry(number, b"x" * 16, b"x" * 16, number, value.level, 300, 0, exact, 0, 0, value.hashes))
 
-    def add(n: int) -> None:
-        number = state.index.next_number
-        value = probes[n]
-        state.index.add(Entry(number, b"x" * 16, b"x" * 16, number, value.level, 300, 0, n, 0, 0, value.hashes))
+    def both(n: int) -> None:
+        find(*second[n])
+        add(*second[n])
 
-    added = microseconds(add, 2000)
-    records = [record(f"{entries}-{n}", text, BEGIN_MS + entries + n) for n, text in enumerate(texts(1000, 3))]
-    length = statistics.mean(len(r.value or b"") for r in records)
+    find_us = _microseconds(lambda n: find(*first[n]), _TIMED)
+    add_us = _microseconds(lambda n: add(*first[n]), _TIMED)
+    both_us = _microseconds(both, _TIMED)
+    texts = _texts(_TIMED // 2, 3)
+    records = [_record(f"{articles}-{n}", text, _BEGIN_MS + articles + n) for n, text in enumerate(texts)]
 
     def whole(n: int) -> None:
         for change in stage(records[n], state).changes:
             state.apply(change)
 
-    call = microseconds(whole, 1000)
-    index, ids = state.index.nbytes / entries, (state.nbytes - state.index.nbytes) / state.ids
-    print(
-        f"{entries:9,d} entries: find {found:.1f} + add {added:.1f} µs, {index:.0f} B an entry and {ids:.0f} B an id, "
-        f"resident {grown / (entries - 4000):.0f} B for both; whole call with {length:,.0f} B of input {call:.0f} µs",
-        flush=True,
-    )
+    stage_us = _microseconds(whole, len(records))
+    return WindowCost(articles, grown / filled, held / filled, find_us, add_us, both_us, stage_us)
 
 
-def measure_rebuild(entries: int) -> None:
-    """Load a log of so many originals into an empty state."""
-    stage = Dedupe(Context("live", "0", "Asia/Seoul", {}), DedupeOptions(max_entries=entries), load_rulebook())
-    before = resident()
-    rebuilt, seconds = _rebuild(stage, entries)
-    print(
-        f"{'':9s} rebuilt {rebuilt.entries:,} entries from {2 * entries:,} records in {seconds:.1f} s of CPU, "
-        f"resident {(resident() - before) / entries:.0f} B an article",
-        flush=True,
-    )
+def _apart(run: Callable[..., T], *arguments: object) -> T:
+    """Run in a process of its own, whose memory holds nothing else."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(run, *arguments).result()
 
 
-def main() -> None:
-    """Measure the sizes of the command line, else 100,000 and 1,000,000 entries."""
-    sample = texts(400, 5)
-    length = statistics.mean(len(text.encode()) for text in sample)
-    print(f"sketch of {length:.0f} B: {microseconds(lambda n: sketch(sample[n]), 400):.0f} µs")
-    for entries in map(int, sys.argv[1:] or ("100000", "1000000")):
-        measure(entries)
-        measure_rebuild(entries)
+def measure_window(articles: int) -> WindowCost:
+    """Fill a window with so many originals, by the records of their log, and measure it."""
+    return _apart(_measure_window, articles)
 
 
-if __name__ == "__main__":
-    main()
+async def _write(settings: Settings, articles: int) -> None:
+    """The state topic of a dedupe stage that saw so many originals, in transactions as its shell writes them."""
+    topics = {short: topic for short, topic in registry((), settings).items() if short in ("prepared", "state.dedupe")}
+    name, source = (settings.topic_prefix + topics[short].name for short in ("state.dedupe", "prepared"))
+    async with kafka.admin_client(settings) as admin:
+        await create_topics(admin, topics, settings)
+    writer = Writer(kafka.client_options(settings), kafka.transactional_id(settings, "dedupe", 0), 60_000, {})
+    await writer.start()
+    changes = _filling(articles, 1)
+    done = 0
+    try:
+        while chunk := list(islice(changes, 2 * _WRITTEN_AT_ONCE)):
+            done += len(chunk) // 2
+            items: list[Item] = [(name, 0, change.key, change.value, _BEGIN_MS, []) for change in chunk]
+            items.append((name, 0, STATE_OFFSET_KEY, state_offset(done), _BEGIN_MS, []))
+            await writer.commit(items, kafka.group_name(settings, "dedupe"), TopicPartition(source, 0), done)
+    finally:
+        await writer.stop()
+
+
+async def _longest_stall(stalls: list[float]) -> None:
+    """Note how late the event loop wakes; ends when it is cancelled."""
+    while True:
+        due = time.monotonic() + 0.005
+        await asyncio.sleep(0.005)
+        stalls[0] = max(stalls[0], time.monotonic() - due)
+
+
+async def _rebuild(servers: str, prefix: str, articles: int) -> RebuildCost:
+    settings = load_settings(bootstrap_servers=servers, topic_prefix=prefix)
+    stage = _stage(articles)
+    stalls = [0.0]
+    watch = asyncio.create_task(_longest_stall(stalls))
+    before, wall, cpu = _resident(), time.monotonic(), time.process_time()
+    topic = prefix + registry((), settings)["state.dedupe"].name
+    state, offset = await rebuild_state(settings, topic, 0, stage.new_state)
+    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    grown = _resident() - before
+    watch.cancel()
+    if (state.entries, offset) != (articles, articles):
+        raise RuntimeError(f"{state.entries} entries up to offset {offset} were rebuilt instead of {articles}")
+    return RebuildCost(articles, 2 * articles, wall, cpu, 1000 * stalls[0], grown / articles)
+
+
+def _measure_rebuild(servers: str, prefix: str, articles: int) -> RebuildCost:
+    return asyncio.run(_rebuild(servers, prefix, articles))
+
+
+def measure_rebuild(servers: str, articles: int) -> RebuildCost:
+    """Write the state topic of so many originals, and rebuild the state from it as the shell does."""
+    prefix = f"dedupe{secrets.token_hex(3)}."
+    settings = load_settings(bootstrap_servers=servers, topic_prefix=prefix)
+
+    async def remove() -> None:
+        async with kafka.admin_client(settings) as admin:
+            await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(prefix)])
+
+    try:
+        asyncio.run(_write(settings, articles))
+        return _apart(_measure_rebuild, servers, prefix, articles)
+    finally:
+        asyncio.run(remove())

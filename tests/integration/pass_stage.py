@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -32,6 +33,10 @@ class SeenState:
 
     def load(self, key: bytes, value: bytes | None) -> None:
         self.seen[key] = int(value or 0)
+
+    def load_all(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        for key, value in records:
+            self.load(key, value)
 
     def loaded(self) -> None:
         pass

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import orjson
 import pytest
 
 from newsmill.core.copies import compare
 from newsmill.core.dedupe import Dedupe, DedupeOptions
+from newsmill.core.dedupe_records import Known, entry_change, known_change
 from newsmill.core.dedupe_state import DedupeState
 from newsmill.core.fingerprint import pack, sketch
 from newsmill.core.folding import content_hash
 from newsmill.core.rulebook import Rulebook, RuleFile, load_rulebook
+from newsmill.core.sketch_index import Entry
 from newsmill.core.stage import Change, Context, Facts, Record, Result
 from newsmill.errors import ConfigError, Reason, Refused, StateMismatch, UnreadableFormat
 from newsmill.events import Article, CopyNote, Duplicate, Outcome, Prepared, Provenance
@@ -496,12 +499,48 @@ def test_a_rebuilt_state_answers_like_the_one_that_lived(seed: int) -> None:
         seen.add(run.feed(one).outcome.value)
         if rng.random() < 0.02:
             fresh = run.stage.new_state()
-            for change in compacted(run.log, rng):
-                fresh.load(change.key, change.value)
+            records = [(change.key, change.value) for change in compacted(run.log, rng)]
+            while records:
+                count = rng.choice((1, 7, 100, len(records)))
+                fresh.load_all(records[:count])
+                del records[:count]
             fresh.loaded()
             assert fingerprint_of(fresh) == fingerprint_of(run.state)
             rebuilt = [*rebuilt[-2:], fresh]
     assert seen == {"original", "update", "revision", "repeat", "stale", "duplicate"}
+
+
+# format 1 as it has always been written: an id and an entry of two hashes
+OLD_ID = (
+    "010102004a8000000000000049800000000000004c8000000000000007000000000000005900000011000000"
+    + "a5" * 32 + "c0c1c2c3c4c5c6c7" + "00" * 8 + "dd" * 16 + "4c80000000000000" + "0800000000000000"
+)  # fmt: skip
+OLD_ENTRY = (
+    "010202002c0100000700000000000000f0000000000000001032547698badcfe08000000000000000900000000000000"
+    + "ee" * 16 + "ff" * 16 + "0100000000000000" + "0000000000000020"
+)  # fmt: skip
+
+
+def test_records_of_the_first_format_are_read() -> None:
+    state = Run().stage.new_state()
+    key, number = bytes(range(16)), (7).to_bytes(8, "big")
+    state.load_all([(b"s" + number, bytes.fromhex(OLD_ENTRY)), (b"i" + key, bytes.fromhex(OLD_ID))])
+    state.loaded()
+    known = state.known(key, 40_000)
+    assert known is not None
+    parity = int.from_bytes(b"\xa5" * 32, "little")
+    content = bytes.fromhex("c0c1c2c3c4c5")
+    assert known[:5] == (True, 2, 32_842, 32_841, 32_000)
+    assert known[5:11] == (7, 89, 17, parity, content, b"\xdd" * 16)
+    assert (state.clock, state.entries, state.index.next_number, state.index.time(7)) == (32_844, 1, 8, 9)
+    exact = 0xFEDCBA9876543210
+    one = sketch("")._replace(level=2, hashes=np.array([1, 1 << 61], np.uint64))
+    match = state.index.find(one, exact, bytes(16), 0).matches[0]
+    assert match[1:] == (b"\xff" * 16, 7, 2, 2, 2, 300, 240, 8, True)
+    old = Known(*known[:9], bytes.fromhex("c0c1c2c3c4c5c6c7"), known.related, 32_844, 8)._replace(seen=32_844)
+    assert (known_change(key, old).value or b"").hex() == OLD_ID
+    entry = Entry(7, b"\xee" * 16, b"\xff" * 16, 7, 2, 300, 240, exact, 8, 9, one.hashes)
+    assert (entry_change(entry).value or b"").hex() == OLD_ENTRY
 
 
 def test_a_lowered_cap_drops_the_oldest_and_clears_the_log() -> None:

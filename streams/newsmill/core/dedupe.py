@@ -15,7 +15,8 @@ from typing import NamedTuple
 import xxhash
 
 from newsmill.core.copies import CopyRules, Link, judge, load_copy_rules
-from newsmill.core.dedupe_state import NO_ID, DedupeState, Known, entry_change, known_change
+from newsmill.core.dedupe_records import CONTENT_BYTES, NO_ID, Known, entry_change, known_change
+from newsmill.core.dedupe_state import DedupeState
 from newsmill.core.fingerprint import Sketch, parity_resemblance, unpack
 from newsmill.core.folding import fold
 from newsmill.core.prepared_record import read_prepared
@@ -35,7 +36,7 @@ class DedupeOptions:
     """How much dedupe remembers. Times in milliseconds of the log's time.
 
     ``window_ms``: how long a text can be recognised in a copy; ``id_window_ms``: how long an id is known after it was
-    last seen. ``max_entries`` sketches take about 280 bytes each and ``max_ids`` ids about 110; the oldest leave first.
+    last seen. ``max_entries`` sketches take about 200 bytes each and ``max_ids`` ids about 90; the oldest leave first.
     """
 
     window_ms: int = 14 * _DAY_MS
@@ -150,7 +151,7 @@ class Dedupe:
     def _again(self, new: _Incoming, known: Known, state: DedupeState) -> Result | None:
         """A repeat or a stale record of a known id; None if its text is new."""
         version = new.article.version
-        if new.content[:8] == known.content:
+        if new.content[:CONTENT_BYTES] == known.content[:CONTENT_BYTES]:
             if version <= known.version and new.fetched <= known.fetched:
                 return Result(Outcome.REPEAT, raw_time_ms=version, facts=Facts(new.article.id))
             return self._repeat(new, known, state, cleaned=True)
@@ -357,7 +358,7 @@ def _replaces(new: _Incoming, known: Known | None) -> bool:
     if promotion.replaces_hash is None or promotion.replaces > known.version:
         return False
     told = bytes.fromhex(promotion.replaces_hash)
-    return told != new.content and told[:8] == known.content
+    return told != new.content and told[:CONTENT_BYTES] == known.content[:CONTENT_BYTES]
 
 
 def _unique(new: _Incoming, verdict: Outcome, updates: bytes, version: int) -> Output:

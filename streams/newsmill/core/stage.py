@@ -90,6 +90,9 @@ class State(Protocol):
     def load(self, key: bytes, value: bytes | None) -> None:
         """Apply one record of the state topic, in the order of its log (compacted: any older values may be gone)."""
 
+    def load_all(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """As `load` for each key and value; called in a thread, some thousands at a time."""
+
     def loaded(self) -> None:
         """Called once, after the last ``load``."""
 

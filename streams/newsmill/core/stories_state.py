@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from sys import intern
 from typing import Any
@@ -215,6 +215,11 @@ class StoriesState:
             self._loading.pop(key, None)
         else:
             self._loading[key] = _decode(key, value)
+
+    def load_all(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Take records of the log."""
+        for key, value in records:
+            self.load(key, value)
 
     def loaded(self) -> None:
         """Build what is derived, in the order in which the articles came."""

@@ -11,7 +11,7 @@ import xxhash
 
 from newsmill import kafka
 from newsmill.core.comparison import ENRICHMENT_FIELDS, Kind, origin_of
-from newsmill.core.dedupe_state import read_version
+from newsmill.core.dedupe_records import CONTENT_BYTES, read_version
 from newsmill.core.fingerprint import pack, sketch_folded
 from newsmill.core.folding import fold
 from newsmill.core.id_table import IdTable
@@ -31,7 +31,7 @@ __all__ = ["PROMOTED_KINDS", "Ready", "check_target", "choose", "promotion_of", 
 
 PROMOTED_KINDS: Final = (Kind.CHANGED, Kind.MISSING)
 """What a promotion can give to live."""
-_KNOWN: Final = struct.Struct("<q8s")  # version, first bytes of the content hash
+_KNOWN: Final = struct.Struct(f"<q{CONTENT_BYTES}s")  # version, first bytes of the content hash
 
 
 class Ready(NamedTuple):
@@ -179,7 +179,7 @@ def _ready(ident: bytes, comparison: Comparison, events: EventStore, lives: Even
     if promotion is not None and promotion.replaces_hash is not None and row is not None:
         # what dedupe knows must still be the event's text, or the replay's own: else the judge finds it stale
         version, content = _KNOWN.unpack(row)
-        texts = (bytes.fromhex(digest)[:8] for digest in (promotion.replaces_hash, article.content_hash))
+        texts = (bytes.fromhex(digest)[:CONTENT_BYTES] for digest in (promotion.replaces_hash, article.content_hash))
         if content in texts and version != promotion.replaces:
             told = promotion.model_copy(update={"replaces": version})
             prepared = prepared.model_copy(update={"promotion": told})

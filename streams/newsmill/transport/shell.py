@@ -29,7 +29,8 @@ from newsmill.settings import Settings
 from newsmill.topics import Topic, unsorted_short
 from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
-from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, read_state_offset, state_offset
+from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, state_offset
+from newsmill.transport.rebuild import rebuild_state
 from newsmill.transport.stage import Stage
 from newsmill.transport.transaction import Item, Writer
 
@@ -311,16 +312,7 @@ class StageShell:
 
     async def _rebuild(self, number: int, committed: int | None) -> State:
         assert self.stage.new_state is not None
-        state = self.stage.new_state()
-        offset: int | None = None
-        async with kafka.consumer(self.settings) as client:
-            async for _, records in kafka.read_range(client, [TopicPartition(self._state_topic, number)]):
-                for record in records:
-                    if record.key == STATE_OFFSET_KEY:
-                        offset = read_state_offset(record.value)
-                    else:
-                        state.load(record.key, record.value)
-        await asyncio.to_thread(state.loaded)
+        state, offset = await rebuild_state(self.settings, self._state_topic, number, self.stage.new_state)
         if offset != committed:
             raise StateMismatch(
                 f"{self.stage.name}: the state of partition {number} stands at offset {offset}, its group at "
