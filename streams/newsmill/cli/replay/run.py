@@ -178,6 +178,10 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
         asked.get("warm_up_ms", window),
     )
     await create_manifest(settings, name)
+    if await read_plan(settings, name) is not None:  # the records were counted for minutes, perhaps
+        raise NewsmillError(
+            f"another run has begun replay {name} meanwhile: `newsmill replay run {name}` goes on with it"
+        )
     await write_entry(settings, name, PLAN_KEY, plan.model_dump(mode="json"))
     return plan
 
