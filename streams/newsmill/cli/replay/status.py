@@ -16,6 +16,7 @@ from newsmill.cli.replay.times import written_moment
 from newsmill.cli.screen import show
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_ledger
+from newsmill.replay.compare import DIFF_KEY
 from newsmill.replay.plan import PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
 from newsmill.replay.run import phases_of
 from newsmill.settings import Settings
@@ -59,7 +60,7 @@ async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
         if own.topic_prefix + TOPICS["ledger"].name in await admin.list_topics():
             ledger, _ = await read_ledger(client, own, 0)
             counts = {stage: dict(ledger[stage].counts) for stage in plan.stages if stage in ledger}
-        for stage in left[0].stages if left else ():
+        for stage in [stage for phase in left for stage in phase.stages]:  # all run from the start, while one sorts too
             running = running or (await describe_group(admin, kafka.group_name(own, stage))).members > 0
     return ReplayStatus(
         name=name,
@@ -73,7 +74,7 @@ async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
         records=plan.records,
         warm_up_records=plan.warm_up_records,
         counts=counts,
-        differences=_kinds(entries.get("diff")),
+        differences=_kinds(entries.get(DIFF_KEY)),
     )
 
 
