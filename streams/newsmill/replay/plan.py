@@ -54,7 +54,7 @@ PLAN_KEY: Final = "plan"
 DROPPING_KEY: Final = "dropping"
 """The entry that stands in the manifest from the first thing that is deleted: what is left is no replay any more."""
 FINISHED_KEY: Final = "finished"
-"""The entry that stands in the manifest when the last phase is over."""
+"""The entry that stands in the manifest when the last phase is over and every record is accounted for."""
 LAST_MS: Final = 9_999_999_999_999
 """Behind every record: ``--to latest`` means up to the end of the topic as it is when the plan is made."""
 # settings that change what the stages decide

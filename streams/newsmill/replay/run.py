@@ -23,7 +23,7 @@ from newsmill.errors import BrokerError, NewsmillError, TopicError
 from newsmill.ledger import LedgerTail, StageLedger, read_ledger
 from newsmill.metrics import ReplayMetrics
 from newsmill.replay.draining import Standing, begin_groups_at, read_standing, settled_ends
-from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, write_entry
+from newsmill.replay.plan import ReplayPlan, read_entries, replay_settings, write_entry
 from newsmill.replay.sorting import sort_topic
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
@@ -129,11 +129,7 @@ class Replay:
         for phase in set(phases_of(self.plan.stages)) - set(phases):
             for step in phase.steps:
                 self._advance(step, 1.0)
-        if phases and not await self._work(phases, progress, stopping):
-            return False
-        if FINISHED_KEY not in over:
-            await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
-        return True
+        return not phases or await self._work(phases, progress, stopping)
 
     async def _work(self, phases: list[Phase], progress: Progress, stopping: asyncio.Event) -> bool:
         """Run worker processes while phase after phase is gone through; False if told to stop before the end."""
