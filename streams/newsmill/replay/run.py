@@ -182,7 +182,7 @@ class Replay:
                     ) from error
                 log.warning("%s", error)
             except (BrokerError, KafkaError, OSError) as error:
-                log.warning("the broker did not answer: %s; it is asked again", type(error).__name__)
+                log.warning("the broker did not answer (%s: %s); it is asked again", type(error).__name__, error)
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _sort(self, short: str, progress: Progress) -> None:
