@@ -73,7 +73,7 @@ async def _only_markers(client: Any, places: Mapping[TopicPartition, int], end: 
 
 
 async def settled_ends(settings: Settings, topics: Sequence[str]) -> dict[TopicPartition, int]:
-    """The ends of topics that nobody writes to any more, as soon as every transaction on them has its marker;
+    """The ends of topics to which nobody, or somebody with pauses, writes, as soon as no transaction on them is open;
     `BrokerError` for one that the broker does not know.
 
     A transaction is confirmed before its markers are written: until then its records are there, but not to be read.
