@@ -1,17 +1,22 @@
-"""How far a replay is: every stage and every sort moves what is left, down to nothing."""
+"""How far a replay is: every stage and every sort moves what is left, down to nothing, whatever the broker does."""
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from newsmill.core.rulebook import load_rulebook
+from newsmill.errors import BrokerError, NewsmillError
 from newsmill.metrics import ReplayMetrics
+from newsmill.replay import run
 from newsmill.replay.plan import ReplayPlan
 from newsmill.replay.run import Replay, phases_of
 from newsmill.settings import Settings
 from newsmill.topics import STAGES
+from newsmill.transport import TransactionFailed
 
 
 def replay_of(stages: tuple[str, ...], records: int) -> Replay:
@@ -39,3 +44,28 @@ def test_each_step_takes_its_share_of_what_is_left(stages: tuple[str, ...]) -> N
     assert left[-1] == 0
     position = replay.metrics.registry.get_sample_value("news_replay_position_timestamp_seconds", {"run": "july"})
     assert position == 5
+
+
+async def _outcome(failures: list[Exception], monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often a phase that fails like this was begun."""
+    monkeypatch.setattr(run, "_AGAIN_SECONDS", 0.0)
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if failures:
+            raise failures.pop(0)
+
+    await replay_of(("prepare",), 1)._insist(work)
+    return begun
+
+
+def test_a_phase_is_begun_again_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    away: list[Exception] = [BrokerError("away"), KafkaConnectionError(), TimeoutError()] * 20
+    assert asyncio.run(_outcome([*away, TransactionFailed("aborted")], monkeypatch)) == 62
+
+
+def test_a_phase_whose_transactions_fail_over_and_over_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NewsmillError, match=r"replay july: fenced; .* `newsmill replay run july` goes on"):
+        asyncio.run(_outcome([TransactionFailed("fenced")] * 9, monkeypatch))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
+from newsmill.errors import BrokerError
 from newsmill.settings import Settings
 
 __all__ = ["Standing", "begin_groups_at", "read_standing", "settled_ends"]
 
+log = logging.getLogger("newsmill.replay")
+
 _POLL_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 5.0
+_KNOWN_SECONDS: Final = 30.0
+_TELL_SECONDS: Final = 60.0  # transactions of processes that were killed are ended by the broker within ten
 
 
 class Standing(NamedTuple):
@@ -67,7 +73,8 @@ async def _only_markers(client: Any, places: Mapping[TopicPartition, int], end: 
 
 
 async def settled_ends(settings: Settings, topics: Sequence[str]) -> dict[TopicPartition, int]:
-    """The ends of topics that nobody writes to any more, as soon as every transaction on them has its marker.
+    """The ends of topics to which nobody, or somebody with pauses, writes, as soon as no transaction on them is open;
+    `BrokerError` for one that the broker does not know.
 
     A transaction is confirmed before its markers are written: until then its records are there, but not to be read.
     """
@@ -78,19 +85,30 @@ async def settled_ends(settings: Settings, topics: Sequence[str]) -> dict[TopicP
         partitions = [
             TopicPartition(topic, number) for topic in topics for number in sorted(await _partitions(committed, topic))
         ]
+        loop = asyncio.get_running_loop()
+        tell = loop.time() + _TELL_SECONDS
         while True:
             stable = await kafka.end_offsets(committed, partitions)
-            if stable == await kafka.end_offsets(all_, partitions):
+            ends = await kafka.end_offsets(all_, partitions)
+            if stable == ends:
                 return stable
+            if loop.time() > tell:
+                names = ", ".join(f"{tp.topic}-{tp.partition}" for tp in partitions if stable[tp] != ends[tp])
+                log.warning("a transaction on %s is still open; its end is waited for", names)
+                tell = loop.time() + _TELL_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _partitions(client: Any, topic: str) -> set[int]:
     """The partitions of a topic; asks the broker, and again while it does not know the topic yet."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _KNOWN_SECONDS
     while True:
         found: set[int] | None = client.partitions_for_topic(topic)
         if found:
             return found
+        if loop.time() > deadline:
+            raise BrokerError(f"the broker does not know the topic {topic}")
         await client._client.add_topic(topic)
         await asyncio.sleep(_POLL_SECONDS)
 

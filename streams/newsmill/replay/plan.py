@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from aiokafka.admin import NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
 from aiokafka.structs import TopicPartition
 from pydantic import BaseModel, ConfigDict
 
@@ -22,9 +20,11 @@ from newsmill.core.rulebook import Rulebook
 from newsmill.core.times import format_utc
 from newsmill.errors import ConfigError, NewsmillError, TopicError, UnreadableFormat
 from newsmill.settings import Settings
-from newsmill.topics import STAGES, TOPICS
+from newsmill.topic_admin import create_topics
+from newsmill.topics import STAGES, TOPICS, Topic
 
 __all__ = [
+    "DROPPING_KEY",
     "FINISHED_KEY",
     "LAST_MS",
     "PLAN_KEY",
@@ -47,9 +47,14 @@ __all__ = [
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_MANIFEST: Final = Topic(
+    "manifest", "manifest.v1", "entry", (), "the plan of a replay and how far it is", "compact", -1, 1, internal=True
+)
 PLAN_KEY: Final = "plan"
+DROPPING_KEY: Final = "dropping"
+"""The entry that stands in the manifest from the first thing that is deleted: what is left is no replay any more."""
 FINISHED_KEY: Final = "finished"
-"""The entry that stands in the manifest when the last phase is over."""
+"""The entry that stands in the manifest when the last phase is over and every record is accounted for."""
 LAST_MS: Final = 9_999_999_999_999
 """Behind every record: ``--to latest`` means up to the end of the topic as it is when the plan is made."""
 # settings that change what the stages decide
@@ -108,7 +113,7 @@ def replay_settings(settings: Settings, name: str) -> Settings:
 
 def manifest_topic(settings: Settings, name: str) -> str:
     """The full name of a replay's manifest topic."""
-    return replay_settings(settings, name).topic_prefix + "manifest.v1"
+    return replay_settings(settings, name).topic_prefix + _MANIFEST.name
 
 
 def parse_stages(text: str | None) -> tuple[str, ...]:
@@ -215,6 +220,8 @@ def _options(settings: Settings) -> dict[str, Any]:
 def differences(plan: ReplayPlan, settings: Settings, rulebook: Rulebook, asked: dict[str, Any]) -> list[str]:
     """What of this call, its settings and its rules is not as the plan says; with any, the result would be mixed."""
     now = {"newsmill_version": __version__, "rules_version": rulebook.version}
+    if "warm_up_ms" in asked:  # as `freeze` takes it: nothing is before the epoch
+        asked = asked | {"warm_up_ms": min(asked["warm_up_ms"], asked.get("from_ms", plan.from_ms))}
     told = [
         f"{name} was {getattr(plan, name)}, is {value}"
         for name, value in (asked | now).items()
@@ -230,16 +237,9 @@ def differences(plan: ReplayPlan, settings: Settings, rulebook: Rulebook, asked:
 
 
 async def create_manifest(settings: Settings, name: str) -> None:
-    """Create the manifest topic; nothing if it is there."""
-    topic = manifest_topic(settings, name)
+    """Create the manifest topic; nothing if it is there, `TopicError` where the broker refuses."""
     async with kafka.admin_client(settings) as admin:
-        if topic in await admin.list_topics():
-            return
-        config = {"cleanup.policy": "compact", "min.insync.replicas": str(settings.min_insync_replicas)}
-        try:
-            await admin.create_topics([NewTopic(topic, 1, settings.replication_factor, topic_configs=config)])
-        except TopicAlreadyExistsError:
-            return
+        await create_topics(admin, {_MANIFEST.short: _MANIFEST}, replay_settings(settings, name))
 
 
 def encode_entry(value: dict[str, Any]) -> bytes:
@@ -270,10 +270,16 @@ async def read_entries(settings: Settings, name: str) -> dict[str, dict[str, Any
 
 
 async def read_plan(settings: Settings, name: str) -> ReplayPlan | None:
-    """The plan of a replay; None if there is none, `UnreadableFormat` if a newer newsmill made it."""
-    entry = (await read_entries(settings, name)).get(PLAN_KEY)
+    """The plan of a replay; None if there is none, `UnreadableFormat` if a newer newsmill made it.
+
+    `NewsmillError` if a part of the replay is deleted: to go on would read again what it has read.
+    """
+    entries = await read_entries(settings, name)
+    entry = entries.get(PLAN_KEY)
     if entry is None:
         return None
+    if DROPPING_KEY in entries:
+        raise NewsmillError(f"replay {name} is dropped in part: `newsmill replay drop {name}` drops the rest")
     if entry["format"] > _FORMAT:
         raise UnreadableFormat(f"the plan of replay {name} has format {entry['format']}; this newsmill reads {_FORMAT}")
     return ReplayPlan.model_validate(entry)

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from newsmill import __version__, kafka
 from newsmill.core.times import format_utc
 from newsmill.errors import BrokerError, Refused
+from newsmill.replay.draining import settled_ends
 from newsmill.replay.plan import encode_entry, manifest_topic, read_entries, replay_settings
 from newsmill.replay.promotion import Ready
 from newsmill.replay.topics import find_partitions
@@ -107,6 +108,8 @@ async def open_writer(settings: Settings, name: str, judged: int) -> AsyncIterat
         there: set[bytes] = set()
         async with kafka.admin_client(settings) as admin:
             places = (await find_partitions(admin, settings, ["promote"]))["promote"]
+        # the open transaction of another replay's promotion would hide what was written behind it
+        await settled_ends(settings, sorted({place.topic for place in places}))
         async with kafka.consumer(settings) as client:
             async for _, records in kafka.read_range(client, places):
                 for record in records:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from aiokafka.errors import KafkaError
@@ -18,16 +19,16 @@ from aiokafka.structs import TopicPartition
 from newsmill import kafka
 from newsmill.core.rulebook import Rulebook
 from newsmill.core.themes import ThemeRules
-from newsmill.errors import BrokerError, NewsmillError
+from newsmill.errors import BrokerError, NewsmillError, TopicError
 from newsmill.ledger import LedgerTail, StageLedger, read_ledger
 from newsmill.metrics import ReplayMetrics
-from newsmill.replay.draining import begin_groups_at, read_standing, settled_ends
-from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, write_entry
+from newsmill.replay.draining import Standing, begin_groups_at, read_standing, settled_ends
+from newsmill.replay.plan import ReplayPlan, read_entries, replay_settings, write_entry
 from newsmill.replay.sorting import sort_topic
 from newsmill.settings import Settings
 from newsmill.topic_admin import create_topics
 from newsmill.topics import TOPICS, replay_registry
-from newsmill.transport import Bounds
+from newsmill.transport import Bounds, TransactionFailed
 from newsmill.worker import WorkerPlan, run_processes
 
 __all__ = ["Accounts", "Phase", "Progress", "Replay", "account", "handed_to", "phases_of"]
@@ -35,6 +36,9 @@ __all__ = ["Accounts", "Phase", "Progress", "Replay", "account", "handed_to", "p
 log = logging.getLogger("newsmill.replay")
 
 _POLL_SECONDS: Final = 0.5
+_AGAIN_SECONDS: Final = 2.0
+_TRANSACTIONS: Final = 3  # that may fail in one phase: a broker that was away for long ends those that were open
+_STALLED_SECONDS: Final = 60.0
 # an ordered stage reads what the stages before it wrote in any order, sorted
 _SOURCES: Final = {"dedupe": "prepared", "enrich": "unique", "stories": "story-input"}
 _SORTED_BEFORE: Final = {"dedupe": "prepared", "stories": "story-input"}
@@ -125,11 +129,7 @@ class Replay:
         for phase in set(phases_of(self.plan.stages)) - set(phases):
             for step in phase.steps:
                 self._advance(step, 1.0)
-        if phases and not await self._work(phases, progress, stopping):
-            return False
-        if FINISHED_KEY not in over:
-            await write_entry(self.live, self.plan.name, FINISHED_KEY, {"stages": self.plan.stages})
-        return True
+        return not phases or await self._work(phases, progress, stopping)
 
     async def _work(self, phases: list[Phase], progress: Progress, stopping: asyncio.Event) -> bool:
         """Run worker processes while phase after phase is gone through; False if told to stop before the end."""
@@ -159,10 +159,31 @@ class Replay:
         for number, phase in enumerate(phases, 1):
             progress.begin(phase, number, len(phases))
             if phase.sort is not None:
-                await self._sort(phase.sort, progress)
+                await self._insist(partial(self._sort, phase.sort, progress))
             else:
-                await self._until_drained(phase, progress)
-            await write_entry(self.live, self.plan.name, _mark(phase), {"over": True})
+                await self._insist(partial(self._until_drained, phase, progress))
+            await self._insist(partial(write_entry, self.live, self.plan.name, _mark(phase), {"over": True}))
+
+    async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what may be broken off anywhere; again if the broker does not answer.
+
+        A transaction that fails over and over is another matter: somebody else does the same, or it cannot be done.
+        """
+        failures = 0
+        while True:
+            try:
+                return await work()
+            except TransactionFailed as error:
+                failures += 1
+                if failures > _TRANSACTIONS:
+                    raise NewsmillError(
+                        f"replay {self.plan.name}: {error}; does another run of it go on? `newsmill replay run "
+                        f"{self.plan.name}` goes on from here"
+                    ) from error
+                log.warning("%s", error)
+            except (BrokerError, KafkaError, OSError) as error:
+                log.warning("the broker did not answer (%s: %s); it is asked again", type(error).__name__, error)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _sort(self, short: str, progress: Progress) -> None:
         source, target = self.name(f"{short}-unsorted"), self.name(short)
@@ -201,21 +222,15 @@ class Replay:
         )
 
     async def _until_drained(self, phase: Phase, progress: Progress) -> None:
-        """Return when every stage of the phase has nothing left; what the broker does not answer is asked again."""
-        while True:
-            try:
-                async with (
-                    kafka.admin_client(self.settings) as admin,
-                    kafka.consumer(self.settings) as client,
-                    kafka.consumer(self.settings) as ledger_client,
-                ):
-                    ledger = LedgerTail(ledger_client, self.settings)
-                    for stage in phase.stages:
-                        await self._until_stage_drained(stage, admin, client, ledger, progress)
-                return
-            except (BrokerError, KafkaError, OSError) as error:
-                log.warning("the broker was asked how far the replay is and did not answer: %s", type(error).__name__)
-                await asyncio.sleep(_POLL_SECONDS)
+        """Return when every stage of the phase has nothing left."""
+        async with (
+            kafka.admin_client(self.settings) as admin,
+            kafka.consumer(self.settings) as client,
+            kafka.consumer(self.settings) as ledger_client,
+        ):
+            ledger = LedgerTail(ledger_client, self.settings)
+            for stage in phase.stages:
+                await self._until_stage_drained(stage, admin, client, ledger, progress)
 
     async def _until_stage_drained(
         self, stage: str, admin: Any, client: Any, ledger: LedgerTail, progress: Progress
@@ -223,6 +238,7 @@ class Replay:
         group = kafka.group_name(self.settings, stage)
         begin, end = await self._input_of(stage)
         seen, still = -1, False
+        moved = asyncio.get_running_loop().time()
         while True:
             standing = await read_standing(admin, client, group, begin, end, probe=still)
             told = await ledger.read()
@@ -234,7 +250,23 @@ class Replay:
             if standing.drained:
                 return
             still, seen = standing.done == seen, standing.done
+            now = asyncio.get_running_loop().time()
+            if not still:
+                moved = now
+            elif now - moved > _STALLED_SECONDS:
+                await self._tell_stalled(stage, admin, {tp.topic for tp in end}, standing)
+                moved = now
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _tell_stalled(self, stage: str, admin: Any, topics: set[str], standing: Standing) -> None:
+        """Nobody watches at night: say that nothing moves; `TopicError` if what the stage reads is gone."""
+        if missing := sorted(topics - set(await admin.list_topics())):
+            raise TopicError(
+                f"replay {self.plan.name}: {', '.join(missing)} was deleted meanwhile, so {stage} can never end; "
+                f"`newsmill replay drop {self.plan.name}`"
+            )
+        log.warning("%s has not moved for %g s: %d of %d offsets are behind it; its processes say why, if they do not "
+                    "work", stage, _STALLED_SECONDS, standing.done, standing.total)  # fmt: skip
 
     async def _input_of(self, stage: str) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         """Where the input of a stage begins and ends; the stages that write it have ended."""

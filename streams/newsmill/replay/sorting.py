@@ -11,7 +11,6 @@ import marshal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from aiokafka.structs import TopicPartition
@@ -44,7 +43,6 @@ async def sort_topic(
     group = kafka.group_name(settings, f"sort-{short}")
     sources = [TopicPartition(source, number) for number in range(partitions)]
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-sort-")))
         writer = Writer(
             kafka.client_options(settings),
             kafka.transactional_id(settings, f"sort-{short}", 0),
@@ -65,7 +63,7 @@ async def sort_topic(
                         size += len(record.value) + _ROW_BYTES
                     count += len(records)
                     if size > _RUN_BYTES:
-                        runs.append(_spill(rows, folder / f"run-{len(runs)}", stack))
+                        runs.append(_spill(rows, stack))
                         rows, size = [], 0
             rows.sort(key=_order)
             runs.append(rows)
@@ -84,13 +82,20 @@ def _order(row: Row) -> bytes:
     return row[0]
 
 
-def _spill(rows: list[Row], path: Path, stack: ExitStack) -> Iterator[Row]:
-    """Sort rows into a file of their own; the rows again, read one at a time."""
+def _spill(rows: list[Row], stack: ExitStack) -> Iterator[Row]:
+    """Sort rows into a file of their own; the rows again, read one at a time. The file has no name: nobody who is
+    killed leaves it behind."""
     rows.sort(key=_order)
-    file: BinaryIO = stack.enter_context(path.open("w+b"))
-    for row in rows:
-        marshal.dump(row, file)
-    file.seek(0)
+    try:
+        file: BinaryIO = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        for row in rows:
+            marshal.dump(row, file)
+        file.seek(0)
+    except OSError as error:
+        raise NewsmillError(
+            f"what is sorted cannot be put aside in {tempfile.gettempdir()}: {error.strerror}; name a folder with room "
+            "for the cleaned articles in TMPDIR, and run the replay again"
+        ) from error
     return _read_run(file, len(rows))
 
 

@@ -27,7 +27,7 @@ from newsmill.marker import Marker
 from newsmill.metrics import Metrics
 from newsmill.settings import Settings
 from newsmill.topics import Topic, unsorted_short
-from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, order_of, time_of_order
+from newsmill.transport.bounded import ORDER_HEADER, Bounds, Pace, arrival_of, order_of, time_of_order
 from newsmill.transport.consumer import Batch, wait_all
 from newsmill.transport.envelope import STATE_OFFSET_KEY, Envelopes, decode_record, state_offset
 from newsmill.transport.rebuild import rebuild_state
@@ -256,8 +256,14 @@ class StageShell:
             )
         return StateMismatch(
             f"{self.stage.name}: the committed offset is outside the log ({what}): records expired unread, or the "
-            f"topic was made anew; `newsmill reset {self.stage.name}` begins again at what there is"
+            f"topic was made anew; {self._begin_again('begins again at what there is')}"
         )
+
+    def _begin_again(self, effect: str) -> str:
+        """What a person can do; a replay has no stage to reset, and the one of its name is live's."""
+        if self.bounds is not None:
+            return f"`newsmill replay drop {self.bounds.run}`, then run it again"
+        return f"`newsmill reset {self.stage.name}` {effect}"
 
     async def _settle(self) -> None:
         if not await wait_all(self._in_flight, _SETTLE_SECONDS):
@@ -316,7 +322,7 @@ class StageShell:
         if offset != committed:
             raise StateMismatch(
                 f"{self.stage.name}: the state of partition {number} stands at offset {offset}, its group at "
-                f"{committed}: somebody reset one without the other; `newsmill reset {self.stage.name}` resets both"
+                f"{committed}: somebody reset one without the other; {self._begin_again('resets both')}"
             )
         return state
 
@@ -345,7 +351,7 @@ class StageShell:
                 taken += len(work.records)
                 await self._commit(part, work, following if taken == len(records) else records[taken].offset)
                 if self._pace is not None:
-                    await self._pace.wait(len(work.records))
+                    await self._pace.wait(len(work.records), lambda: part.revoked)
             if part.committed is None or part.committed < following:
                 await self._pass_over(part, following)
             part.position = batch.next
@@ -428,7 +434,7 @@ class StageShell:
         """Live: all outputs. In a bounded run they carry the order of the raw record, and a warm-up stays internal."""
         if self.bounds is None:
             return [item for _, item in outputs]
-        order = order_of(raw)
+        order = order_of(raw) if self._first is None else arrival_of(raw)
         if time_of_order(order) < self.bounds.emit_ms:
             outputs = [(to, item) for to, item in outputs if self.topics[to].internal]
         for _, item in outputs:

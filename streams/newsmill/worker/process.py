@@ -104,7 +104,10 @@ async def _check_topics(
     async with kafka.admin_client(settings) as admin:
         missing = await missing_topics(admin, [topics[short] for short in sorted(needed)], settings)
     if missing:
-        raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
+        remedy = "run `newsmill topics create`"
+        if bounds is not None:
+            remedy = f"`newsmill replay drop {bounds.run}`, then run it again"
+        raise TopicError(f"topics are missing: {', '.join(missing)}; {remedy}")
 
 
 def _raise_first(done: set[asyncio.Future[Any]]) -> None:

@@ -23,6 +23,7 @@ from newsmill.logs import configure_logs
 from newsmill.metrics import ReplayMetrics, serve_metrics
 from newsmill.replay.compare import compare, write_counts
 from newsmill.replay.plan import (
+    FINISHED_KEY,
     PLAN_KEY,
     ReplayPlan,
     create_manifest,
@@ -93,6 +94,8 @@ def run(
         output.print(f"stopped: `newsmill replay run {name}` goes on from here", markup=False)
         raise typer.Exit(130)
     accounts = call(settings, account(settings, plan))
+    if not accounts.problems:  # else nobody shall compare or promote it: it lost or doubled something
+        call(settings, write_entry(settings, name, FINISHED_KEY, {"stages": plan.stages}))
     _tell(plan, accounts, time.monotonic() - began)
     if "enrich" in plan.stages and not accounts.problems:
         try:
@@ -178,6 +181,10 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
         asked.get("warm_up_ms", window),
     )
     await create_manifest(settings, name)
+    if await read_plan(settings, name) is not None:  # the records were counted for minutes, perhaps
+        raise NewsmillError(
+            f"another run has begun replay {name} meanwhile: `newsmill replay run {name}` goes on with it"
+        )
     await write_entry(settings, name, PLAN_KEY, plan.model_dump(mode="json"))
     return plan
 

@@ -16,7 +16,8 @@ from newsmill.cli.replay.times import written_moment
 from newsmill.cli.screen import show
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_ledger
-from newsmill.replay.plan import PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
+from newsmill.replay.compare import DIFF_KEY
+from newsmill.replay.plan import DROPPING_KEY, PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
 from newsmill.replay.run import phases_of
 from newsmill.settings import Settings
 from newsmill.topics import TOPICS
@@ -26,9 +27,9 @@ __all__ = ["ReplayStatus", "read_status", "run"]
 
 @dataclass(frozen=True, slots=True)
 class ReplayStatus:
-    """One replay. ``state`` is "done", "running" or "stopped"; ``phase`` is the one under way, None when done;
-    ``records`` are those of the range, ``counts`` what each stage made of them; ``differences`` are the counts of the
-    last comparison with live, None before there was one."""
+    """One replay. ``state`` is "done", "running", "stopped" or "dropped in part"; ``phase`` is the one under way, None
+    when done; ``records`` are those of the range, ``counts`` what each stage made of them; ``differences`` are the
+    counts of the last comparison with live, None before there was one."""
 
     name: str
     state: str
@@ -59,11 +60,12 @@ async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
         if own.topic_prefix + TOPICS["ledger"].name in await admin.list_topics():
             ledger, _ = await read_ledger(client, own, 0)
             counts = {stage: dict(ledger[stage].counts) for stage in plan.stages if stage in ledger}
-        for stage in left[0].stages if left else ():
+        for stage in [stage for phase in left for stage in phase.stages]:  # all run from the start, while one sorts too
             running = running or (await describe_group(admin, kafka.group_name(own, stage))).members > 0
+    state = "done" if not left else "running" if running else "stopped"
     return ReplayStatus(
         name=name,
-        state="done" if not left else "running" if running else "stopped",
+        state="dropped in part" if DROPPING_KEY in entries else state,
         phase=left[0].name if left else None,
         phases_done=len(phases) - len(left),
         phases=len(phases),
@@ -73,7 +75,7 @@ async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
         records=plan.records,
         warm_up_records=plan.warm_up_records,
         counts=counts,
-        differences=_kinds(entries.get("diff")),
+        differences=_kinds(entries.get(DIFF_KEY)),
     )
 
 
