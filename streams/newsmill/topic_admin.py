@@ -9,12 +9,21 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.structs import TopicPartition
 
 from newsmill.errors import TopicError
 from newsmill.settings import Settings
-from newsmill.topics import Topic
+from newsmill.topics import TOPICS, Topic
 
-__all__ = ["TopicState", "check_topics", "create_topics", "missing_topics", "topic_states"]
+__all__ = [
+    "TopicState",
+    "check_topics",
+    "create_topics",
+    "missing_topics",
+    "partitions_of_topics",
+    "topic_name",
+    "topic_states",
+]
 
 
 class TopicState(NamedTuple):
@@ -118,3 +127,21 @@ async def check_topics(admin: AIOKafkaAdminClient, topics: Mapping[str, Topic], 
         for state in await topic_states(admin, topics, settings)
         if state.differences
     ]
+
+
+def topic_name(settings: Settings, short: str) -> str:
+    """The full name of a topic by its short one, below the prefix of these settings."""
+    return settings.topic_prefix + TOPICS[short].name
+
+
+async def partitions_of_topics(
+    admin: AIOKafkaAdminClient, settings: Settings, shorts: Iterable[str]
+) -> dict[str, list[TopicPartition]]:
+    """Short name → partitions; `TopicError` names what is missing."""
+    names = {short: topic_name(settings, short) for short in shorts}
+    there = set(await admin.list_topics())
+    missing = sorted(name for name in names.values() if name not in there)
+    if missing:
+        raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
+    found = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics(sorted(names.values()))}
+    return {short: [TopicPartition(name, n) for n in range(found[name])] for short, name in names.items()}

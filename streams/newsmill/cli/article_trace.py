@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.cli.flow import describe_group, partitions_of_topics
+from newsmill.cli.flow import describe_group
 from newsmill.cli.lookup import Found, partition_of, read_matching, record_at
 from newsmill.cli.text_diff import TextDiff, diff_texts
 from newsmill.core.copies import load_copy_rules
@@ -23,6 +23,7 @@ from newsmill.core.times import format_utc
 from newsmill.errors import NewsmillError, Refused
 from newsmill.events import Provenance
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 
 __all__ = ["ArticleTrace", "RawRecord", "Relation", "trace_article"]
 

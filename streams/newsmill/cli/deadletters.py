@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from newsmill import kafka
-from newsmill.cli.flow import STAGE_TOPICS, call, partitions_of_topics
+from newsmill.cli.flow import STAGE_TOPICS, call
 from newsmill.cli.options import AsJson, Debug, Servers, errors, output, read_settings
 from newsmill.cli.screen import show as print_view
 from newsmill.core.times import format_utc
 from newsmill.errors import ConfigError, NewsmillError, Reason
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 from newsmill.transport.envelope import REQUEUE_TIME_HEADER
 
 __all__ = ["REQUEUE_OF_HEADER", "DeadLetter", "app"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -19,12 +19,11 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.errors import BrokerError, TopicError
+from newsmill.errors import BrokerError
 from newsmill.settings import Settings
-from newsmill.topics import TOPICS
 from newsmill.transport.transaction import TransactionFailed
 
-__all__ = ["STAGE_TOPICS", "Group", "StageTopics", "call", "describe_group", "partitions_of_topics", "topic_name"]
+__all__ = ["STAGE_TOPICS", "Group", "StageTopics", "call", "describe_group"]
 
 T = TypeVar("T")
 _COORDINATOR_SECONDS: Final = 15.0
@@ -57,11 +56,6 @@ class Group(NamedTuple):
     offsets: dict[TopicPartition, int]
 
 
-def topic_name(settings: Settings, short: str) -> str:
-    """The full name of a topic by its short one."""
-    return settings.topic_prefix + TOPICS[short].name
-
-
 def call(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what the broker refuses becomes one clear line, without what the client logs on the way."""
     if settings.log_level != "debug":
@@ -90,16 +84,3 @@ async def describe_group(admin: AIOKafkaAdminClient, name: str) -> Group:
             if loop.time() >= deadline:  # a new broker makes its offsets topic with the first question
                 raise
             await asyncio.sleep(0.2)
-
-
-async def partitions_of_topics(
-    admin: AIOKafkaAdminClient, settings: Settings, shorts: Iterable[str]
-) -> dict[str, list[TopicPartition]]:
-    """Short name → partitions; `TopicError` names what is missing."""
-    names = {short: topic_name(settings, short) for short in shorts}
-    there = set(await admin.list_topics())
-    missing = sorted(name for name in names.values() if name not in there)
-    if missing:
-        raise TopicError(f"topics are missing: {', '.join(missing)}; run `newsmill topics create`")
-    found = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics(sorted(names.values()))}
-    return {short: [TopicPartition(name, n) for n in range(found[name])] for short, name in names.items()}

@@ -12,10 +12,11 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.cli.flow import STAGE_TOPICS, call, describe_group, partitions_of_topics
+from newsmill.cli.flow import STAGE_TOPICS, call, describe_group
 from newsmill.cli.options import Debug, Servers, output, read_settings
 from newsmill.errors import BrokerError, ConfigError, NewsmillError
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 from newsmill.transport.envelope import STATE_OFFSET_KEY, state_offset
 
 __all__ = ["run"]

@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from newsmill import kafka
-from newsmill.cli.flow import STAGE_TOPICS, Group, call, describe_group, partitions_of_topics
+from newsmill.cli.flow import STAGE_TOPICS, Group, call, describe_group
 from newsmill.cli.options import AsJson, Debug, Servers, errors, read_settings
 from newsmill.cli.screen import columns, show
 from newsmill.core.times import format_utc
 from newsmill.ledger import StageLedger, read_ledger
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 
 __all__ = ["StageStatus", "judge_stage", "read_status", "run"]
 

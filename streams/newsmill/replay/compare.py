@@ -29,9 +29,9 @@ from newsmill.core.comparison import (
 from newsmill.core.times import format_utc
 from newsmill.errors import NewsmillError
 from newsmill.replay.plan import ReplayPlan, replay_settings, write_entry
-from newsmill.replay.topics import find_partitions
 from newsmill.replay.verdict_table import Seen, VerdictTable
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 
 __all__ = [
     "DIFF_KEY",
@@ -185,7 +185,7 @@ async def read_verdicts(
     """The latest verdict of every article that is ``wanted``, by id and version; other records are not parsed."""
     table = VerdictTable()
     async with kafka.admin_client(settings) as admin:
-        partitions = await find_partitions(admin, settings, shorts)
+        partitions = await partitions_of_topics(admin, settings, shorts)
     async with kafka.consumer(settings) as client:
         for short, places in partitions.items():
             read = _READERS[short]

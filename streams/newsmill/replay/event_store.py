@@ -14,9 +14,9 @@ from aiokafka.structs import TopicPartition
 from newsmill import kafka
 from newsmill.core.id_table import IdTable
 from newsmill.replay.compare import article_key
-from newsmill.replay.topics import full_name
 from newsmill.replay.verdict_table import VerdictTable
 from newsmill.settings import Settings
+from newsmill.topic_admin import topic_name
 
 __all__ = ["EventStore", "read_events"]
 
@@ -71,7 +71,7 @@ async def read_events(
 
     What has gone from the log since (live went on, and the topic was compacted) is not in the store afterwards.
     """
-    names = {short == "enriched": full_name(settings, short) for short in shorts}
+    names = {short == "enriched": topic_name(settings, short) for short in shorts}
     wanted = IdTable(_PLACE.size)
     for ident in ids:
         seen = table.get(ident)

@@ -30,6 +30,7 @@ __all__ = [
     "PLAN_KEY",
     "ReplayPlan",
     "create_manifest",
+    "decode_plan",
     "differences",
     "encode_entry",
     "freeze",
@@ -280,6 +281,11 @@ async def read_plan(settings: Settings, name: str) -> ReplayPlan | None:
         return None
     if DROPPING_KEY in entries:
         raise NewsmillError(f"replay {name} is dropped in part: `newsmill replay drop {name}` drops the rest")
+    return decode_plan(name, entry)
+
+
+def decode_plan(name: str, entry: dict[str, Any]) -> ReplayPlan:
+    """The plan in a manifest's entry; `UnreadableFormat` if a newer newsmill made it."""
     if entry["format"] > _FORMAT:
         raise UnreadableFormat(f"the plan of replay {name} has format {entry['format']}; this newsmill reads {_FORMAT}")
     return ReplayPlan.model_validate(entry)

@@ -23,8 +23,8 @@ from newsmill.events import Article, EnrichedArticle, Enrichment, Prepared, Prom
 from newsmill.replay.compare import Comparison, article_key, event_topics
 from newsmill.replay.event_store import EventStore, read_events
 from newsmill.replay.plan import replay_settings
-from newsmill.replay.topics import find_partitions
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 from newsmill.topics import theme_topic
 
 __all__ = ["PROMOTED_KINDS", "Ready", "check_target", "choose", "promotion_of", "promotions"]
@@ -64,7 +64,7 @@ async def check_target(settings: Settings, comparison: Comparison, ids: Iterable
         _, replay = comparison.pair(ident)
         themes.update(replay.themes if replay else ())
     async with kafka.admin_client(settings) as admin:
-        await find_partitions(admin, settings, ["promote"])
+        await partitions_of_topics(admin, settings, ["promote"])
         there = set(await admin.list_topics())
     missing = sorted(theme for theme in themes if settings.topic_prefix + theme_topic(theme) not in there)
     if missing:
@@ -132,7 +132,7 @@ async def promotions(settings: Settings, comparison: Comparison, ids: list[bytes
 async def _read_prepared(theirs: Settings, copies: dict[bytes, int], store: EventStore) -> None:
     """The prepared articles of copies, by the raw record that was judged: a duplicate event has no text."""
     async with kafka.admin_client(theirs) as admin:
-        partitions = (await find_partitions(admin, theirs, ["prepared"]))["prepared"]
+        partitions = (await partitions_of_topics(admin, theirs, ["prepared"]))["prepared"]
     async with kafka.consumer(theirs) as client:
         async for _, records in kafka.read_range(client, partitions):
             for record in records:
@@ -153,7 +153,7 @@ async def _read_known(settings: Settings, ids: list[bytes], comparison: Comparis
     if not len(known):
         return known
     async with kafka.admin_client(settings) as admin:
-        partitions = (await find_partitions(admin, settings, ["state.dedupe"]))["state.dedupe"]
+        partitions = (await partitions_of_topics(admin, settings, ["state.dedupe"]))["state.dedupe"]
     async with kafka.consumer(settings) as client:
         async for _, records in kafka.read_range(client, partitions):
             for record in records:

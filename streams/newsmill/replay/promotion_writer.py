@@ -22,8 +22,8 @@ from newsmill.errors import BrokerError, Refused
 from newsmill.replay.draining import settled_ends
 from newsmill.replay.plan import encode_entry, manifest_topic, read_entries, replay_settings
 from newsmill.replay.promotion import Ready
-from newsmill.replay.topics import find_partitions
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 from newsmill.topics import TOPICS
 from newsmill.transport.envelope import Envelopes
 from newsmill.transport.transaction import Item
@@ -107,7 +107,7 @@ async def open_writer(settings: Settings, name: str, judged: int) -> AsyncIterat
     async with kafka.producer(settings, transactional_id=transactional_id, linger_ms=0) as producer:
         there: set[bytes] = set()
         async with kafka.admin_client(settings) as admin:
-            places = (await find_partitions(admin, settings, ["promote"]))["promote"]
+            places = (await partitions_of_topics(admin, settings, ["promote"]))["promote"]
         # the open transaction of another replay's promotion would hide what was written behind it
         await settled_ends(settings, sorted({place.topic for place in places}))
         async with kafka.consumer(settings) as client:

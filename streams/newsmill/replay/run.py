@@ -57,6 +57,11 @@ class Phase:
         return f"sort {self.sort}" if self.sort else ", ".join(self.stages)
 
     @property
+    def mark(self) -> str:
+        """The manifest's key for it when it is over."""
+        return f"phase {self.name}"
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """What progress is told of: each stage, or the sort."""
         return self.stages or (self.name,)
@@ -125,7 +130,7 @@ class Replay:
         first = kafka.group_name(self.settings, self.plan.stages[0])
         await begin_groups_at(self.settings, first, _places(self.plan.source_topic, self.plan.begin))
         over = await read_entries(self.live, self.plan.name)
-        phases = [phase for phase in phases_of(self.plan.stages) if _mark(phase) not in over]
+        phases = [phase for phase in phases_of(self.plan.stages) if phase.mark not in over]
         for phase in set(phases_of(self.plan.stages)) - set(phases):
             for step in phase.steps:
                 self._advance(step, 1.0)
@@ -162,7 +167,7 @@ class Replay:
                 await self._insist(partial(self._sort, phase.sort, progress))
             else:
                 await self._insist(partial(self._until_drained, phase, progress))
-            await self._insist(partial(write_entry, self.live, self.plan.name, _mark(phase), {"over": True}))
+            await self._insist(partial(write_entry, self.live, self.plan.name, phase.mark, {"over": True}))
 
     async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what may be broken off anywhere; again if the broker does not answer.
@@ -275,11 +280,6 @@ class Replay:
             return _places(plan.source_topic, plan.begin), _places(plan.source_topic, plan.end)
         end = await settled_ends(self.settings, [self.name(_SOURCES[stage])])
         return dict.fromkeys(end, 0), end
-
-
-def _mark(phase: Phase) -> str:
-    """The manifest's key for a phase that is over."""
-    return f"phase {phase.name}"
 
 
 def _places(topic: str, offsets: Mapping[int, int]) -> dict[TopicPartition, int]:

@@ -196,7 +196,11 @@ async def run_processes(settings: Settings, plan: WorkerPlan, stopping: asyncio.
         supervisor = _Supervisor(settings, plan, instance, Path(folder), stopping)
         log.info("worker %s: %d process(es), stages %s", instance, plan.processes, ", ".join(plan.stages))
         runs = [asyncio.create_task(supervisor.run_process(index)) for index in range(plan.processes)]
-        await stopping.wait()
+        stop = asyncio.create_task(stopping.wait())
+        # a keeper ends before only by an error: then the others must not go on without anybody noticing
+        await asyncio.wait({stop, *runs}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()
+        await stop
         await supervisor.stop_processes()
         await asyncio.gather(*runs)
         return supervisor.exit_code

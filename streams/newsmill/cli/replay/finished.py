@@ -6,8 +6,8 @@ from newsmill import kafka
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_counts
 from newsmill.replay.plan import FINISHED_KEY, ReplayPlan, read_entries, replay_settings, require_plan
-from newsmill.replay.topics import full_name
 from newsmill.settings import Settings
+from newsmill.topic_admin import topic_name
 
 __all__ = ["finished_plan"]
 
@@ -19,7 +19,7 @@ async def finished_plan(settings: Settings, name: str, unfinished: bool = False)
         return plan
     theirs = replay_settings(settings, name)
     async with kafka.admin_client(theirs) as admin:  # a replay that has only just begun has no topics yet
-        begun = full_name(theirs, "ledger") in await admin.list_topics()
+        begun = topic_name(theirs, "ledger") in await admin.list_topics()
     counts = await read_counts(theirs) if begun else {}
     done = ", ".join(f"{stage} {sum(counts.get(stage, {}).values()):,}" for stage in plan.stages)
     raise NewsmillError(

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 from aiokafka.structs import TopicPartition
 
 from newsmill import kafka
-from newsmill.cli.flow import describe_group, partitions_of_topics
+from newsmill.cli.flow import describe_group
 from newsmill.core.comparison import Verdict
 from newsmill.replay.compare import read_verdicts
 from newsmill.settings import Settings
+from newsmill.topic_admin import partitions_of_topics
 
 __all__ = ["Judged", "await_judgement", "count_judgements", "judgement"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from newsmill.cli.flow import call, topic_name
+from newsmill.cli.flow import call
 from newsmill.cli.options import Debug, Servers, errors, output, read_settings
 from newsmill.cli.replay.diff import Name, Unfinished
 from newsmill.cli.replay.finished import finished_plan
@@ -22,6 +22,7 @@ from newsmill.replay.plan import read_entries
 from newsmill.replay.promotion import PROMOTED_KINDS, check_target, choose, promotions
 from newsmill.replay.promotion_writer import PROMOTE_KEY, Sent, open_writer, write_promotions
 from newsmill.settings import Settings
+from newsmill.topic_admin import topic_name
 
 __all__ = ["run"]
 

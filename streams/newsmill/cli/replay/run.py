@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -85,6 +86,8 @@ def run(
     if not debug:  # progress and errors are what a person wants to see here
         settings = settings.model_copy(update={"log_level": "warning"})
     configure_logs(settings, "replay")
+    if rate is not None and not math.isfinite(rate):
+        raise ConfigError(f"--rate {rate}: records a second, as a number")
     asked = _asked(settings, begin, end, topic, stages, warm_up)
     os.nice(_NICENESS)
     rulebook = load_rulebook(settings.rules_dir)

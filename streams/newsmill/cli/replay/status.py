@@ -17,7 +17,7 @@ from newsmill.cli.screen import show
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_ledger
 from newsmill.replay.compare import DIFF_KEY
-from newsmill.replay.plan import DROPPING_KEY, PLAN_KEY, ReplayPlan, list_replays, read_entries, replay_settings
+from newsmill.replay.plan import DROPPING_KEY, PLAN_KEY, decode_plan, list_replays, read_entries, replay_settings
 from newsmill.replay.run import phases_of
 from newsmill.settings import Settings
 from newsmill.topics import TOPICS
@@ -50,10 +50,10 @@ async def read_status(settings: Settings, name: str) -> ReplayStatus | None:
     entries = await read_entries(settings, name)
     if PLAN_KEY not in entries:
         return None
-    plan = ReplayPlan.model_validate(entries[PLAN_KEY])
+    plan = decode_plan(name, entries[PLAN_KEY])
     own = replay_settings(settings, name)
     phases = phases_of(plan.stages)
-    left = [phase for phase in phases if f"phase {phase.name}" not in entries]
+    left = [phase for phase in phases if phase.mark not in entries]
     counts: dict[str, dict[str, int]] = {}
     running = False
     async with kafka.admin_client(own) as admin, kafka.consumer(own) as client:
