@@ -193,7 +193,7 @@ def test_promote_writes_what_live_may_take(mill: Mill, newsmill: Command) -> Non
     assert answer.code == 0, answer
     assert "3 articles written" in answer.out
     assert "no worker runs prepare: they wait in" in answer.out
-    for line in ("3 other_original left alone: which of the copies", "1 newer left alone", "2 extra left alone"):
+    for line in ("3 other original left alone: which of the copies", "1 newer left alone", "2 extra left alone"):
         assert line in answer.out
     records = promoted(mill)
     assert [found.article.id for _, found in records] == [ident("missing"), ident("changed"), ident("missing-copy")]
