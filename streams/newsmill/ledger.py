@@ -87,6 +87,16 @@ class LedgerTail:
                     _add(self._found, record, 0)
         return self._found
 
+    async def read_to_end(self) -> dict[str, StageLedger]:
+        """The same, but up to where the ledger ends now: `read` takes only what the client has at hand."""
+        await self.read()
+        end = (await self._client.end_offsets([self._partition]))[self._partition]
+        while await self._client.position(self._partition) < end:
+            for records in (await self._client.getmany(timeout_ms=500, max_records=5000)).values():
+                for record in records:
+                    _add(self._found, record, 0)
+        return self._found
+
 
 async def _records(client: Any, partition: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
     client.assign([partition])

@@ -26,7 +26,7 @@ from newsmill.transport.envelope import REQUEUE_TIME_HEADER
 
 __all__ = ["REQUEUE_OF_HEADER", "DeadLetter", "app"]
 
-app = typer.Typer(help="List, show and requeue dead letters.", no_args_is_help=True)
+app = typer.Typer(help="List, show and requeue dead letters.", no_args_is_help=True, add_completion=False)
 
 REQUEUE_OF_HEADER: Final = "newsmill-requeue-of"
 """A requeued record says here which dead letter it was (PARTITION:OFFSET): so it is not sent back twice."""

@@ -21,7 +21,11 @@ from newsmill.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List the themes; learn weights for their terms from labelled articles.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the themes; learn weights for their terms from labelled articles.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 _FEWEST = 20  # labelled articles; of fewer nothing can be learned
 _MOST_BYTES = 1 << 30

@@ -19,7 +19,7 @@ from newsmill.topics import Topic, registry
 
 __all__ = ["all_topics", "app"]
 
-app = typer.Typer(help="Create, list and check the topics.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and check the topics.", no_args_is_help=True, add_completion=False)
 
 
 def all_topics(settings: Settings) -> dict[str, Topic]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -218,13 +218,27 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in _DECIDING}
 
 
-def differences(plan: ReplayPlan, settings: Settings, rulebook: Rulebook, asked: dict[str, Any]) -> list[str]:
-    """What of this call, its settings and its rules is not as the plan says; with any, the result would be mixed."""
+_FLAGS: Final = {
+    "from_ms": "--from", "to_ms": "--to", "warm_up_ms": "--warm-up", "stages": "--stages", "source_topic": "--topic",
+}  # fmt: skip
+
+
+def differences(
+    plan: ReplayPlan,
+    settings: Settings,
+    rulebook: Rulebook,
+    asked: dict[str, Any],
+    written: Callable[[str, Any], str] = lambda field, value: str(value),
+) -> list[str]:
+    """What of this call, its settings and its rules is not as the plan says; with any, the result would be mixed.
+
+    ``written`` says a field of the plan and its value as a person writes it.
+    """
     now = {"newsmill_version": __version__, "rules_version": rulebook.version}
     if "warm_up_ms" in asked:  # as `freeze` takes it: nothing is before the epoch
         asked = asked | {"warm_up_ms": min(asked["warm_up_ms"], asked.get("from_ms", plan.from_ms))}
     told = [
-        f"{name} was {getattr(plan, name)}, is {value}"
+        f"{_FLAGS.get(name, name)} was {written(name, getattr(plan, name))}, is {written(name, value)}"
         for name, value in (asked | now).items()
         if getattr(plan, name) != value
     ]

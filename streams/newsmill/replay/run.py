@@ -246,7 +246,7 @@ class Replay:
         moved = asyncio.get_running_loop().time()
         while True:
             standing = await read_standing(admin, client, group, begin, end, probe=still)
-            told = await ledger.read()
+            told = await (ledger.read_to_end() if standing.drained else ledger.read())
             entry = told.get(stage)
             total = self.plan.records if stage == self.plan.stages[0] else handed_to(stage, told)
             done, position = (entry.records, entry.last_ms) if entry is not None else (0, None)

@@ -11,6 +11,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Process a stretch of the past again, beside live; compare it with live; hand over what changed.",
     no_args_is_help=True,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from newsmill.cli.replay.times import written_moment
 from newsmill.core.comparison import Kind, describe_difference, excerpts
 from newsmill.core.times import format_utc
 from newsmill.replay.compare import Comparison
@@ -29,6 +30,7 @@ _STYLES: Final = {
     Kind.SAME: "green", Kind.CHANGED: "yellow", Kind.OTHER_ORIGINAL: "magenta", Kind.MISSING: "cyan",
     Kind.EXTRA: "red", Kind.NEWER: "dim",
 }  # fmt: skip
+_SIDES: Final = dict.fromkeys((Kind.CHANGED, Kind.OTHER_ORIGINAL), " (- live, + the replay)")
 _WIDTH: Final = 90  # characters of a value shown
 
 
@@ -52,7 +54,7 @@ def diff_view(comparison: Comparison, examples: Iterable[Example]) -> Renderable
     plan = comparison.plan
     parts: list[RenderableType] = [
         Text.assemble((f"replay {plan.name}", "bold"), f" of {plan.source_topic}, beside live"),
-        Text(f"{format_utc(plan.from_ms)} to {format_utc(plan.to_ms)}, {', '.join(plan.stages)}", "dim"),
+        Text(f"{written_moment(plan.from_ms)} to {written_moment(plan.to_ms)}, {', '.join(plan.stages)}", "dim"),
         Text(),
         _kinds(comparison),
     ]
@@ -63,11 +65,15 @@ def diff_view(comparison: Comparison, examples: Iterable[Example]) -> Renderable
     for kind, found in groupby(examples, lambda example: example.kind):
         shown = list(found)
         left = comparison.kinds[kind] - len(shown)
-        parts += [Text(), Text.assemble((kind.value, _STYLES[kind]), f": {MEANINGS[kind]}")]
+        parts += [Text(), Text.assemble((_name(kind), _STYLES[kind]), f": {MEANINGS[kind]}{_SIDES.get(kind, '')}")]
         parts += [line for example in shown for line in _example(example)]
         if left > 0:
             parts.append(Text(f"  … {left:,} more (--json has them all)", "dim"))
     return Group(*parts)
+
+
+def _name(kind: Kind) -> str:
+    return kind.value.replace("_", " ")
 
 
 def _table(*columns: str) -> Table:
@@ -80,7 +86,7 @@ def _table(*columns: str) -> Table:
 def _kinds(comparison: Comparison) -> Table:
     table = _table("articles", "count", "")
     for kind, count in comparison.kinds.items():
-        table.add_row(Text(kind.value, _STYLES[kind] if count else "dim"), f"{count:,}", Text(MEANINGS[kind], "dim"))
+        table.add_row(Text(_name(kind), _STYLES[kind] if count else "dim"), f"{count:,}", Text(MEANINGS[kind], "dim"))
     return table
 
 

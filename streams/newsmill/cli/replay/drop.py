@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Of the replay.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The replay.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     bootstrap_servers: Servers = None,
     debug: Debug = False,

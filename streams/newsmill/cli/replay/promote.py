@@ -123,7 +123,7 @@ def _describe(comparison: Comparison, kinds: tuple[Kind, ...], rate: float) -> I
         yield f"  at most {rate:g} a second, which takes {total / rate:,.0f} s; subscribers of live see the events"
     for kind, why in _LEFT_ALONE.items():
         if comparison.kinds[kind]:
-            yield f"  {comparison.kinds[kind]:,} {kind.value} left alone: {why}"
+            yield f"  {comparison.kinds[kind]:,} {kind.value.replace('_', ' ')} left alone: {why}"
 
 
 def _articles(count: int) -> str:

@@ -49,7 +49,9 @@ _NICENESS = 5
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Of this replay; a second run of the same name goes on with it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of this replay; a second run of the same name goes on with it.")
+    ],
     begin: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Kafka time of the first record: ISO 8601 or earliest.")
     ] = None,
@@ -147,9 +149,12 @@ async def _run(
         plan = await _make_plan(settings, rulebook, name, asked)
         output.print(f"replay {name}: {_scope(plan)}", markup=False)
         if not plan.records:
-            errors.print(f"{plan.source_topic} has no record in this range", markup=False)
+            errors.print(
+                f"{plan.source_topic} has no record in this range; `newsmill replay drop {name}` frees the name",
+                markup=False,
+            )
     else:
-        if told := differences(plan, settings, rulebook, asked):
+        if told := differences(plan, settings, rulebook, asked, _written):
             raise ConfigError(
                 f"replay {name} was begun otherwise: {'; '.join(told)}. Go on as it was begun, take another name, or "
                 f"`newsmill replay drop {name}`"
@@ -161,7 +166,10 @@ async def _run(
         loop.add_signal_handler(number, stopping.set)
     metrics = ReplayMetrics(name, plan.records)
     if metrics_port:
-        serve_metrics(metrics, settings.metrics_host, metrics_port, lambda: True)
+        try:
+            serve_metrics(metrics, settings.metrics_host, metrics_port, lambda: True)
+        except ConfigError as error:
+            raise ConfigError(f"{error}, or none: 0 (`newsmill replay status` shows whether a replay runs)") from error
     replay = Replay(settings, plan, rulebook, workers, rate, metrics, metrics_port + 1 if metrics_port else None)
     with Bars(errors) if errors.is_terminal else Lines(output) as progress:
         return plan, await replay.run(progress, stopping), metrics
@@ -212,6 +220,15 @@ def await_last_scrape(scrapes: Scrapes, seconds: float = _SCRAPE_SECONDS) -> Non
         return
     if not fetched:
         output.print("Prometheus has not come: its last figures are older")
+
+
+def _written(field: str, value: Any) -> str:
+    """A field of the plan as the flags write it: times as times, stages with commas."""
+    if field in ("from_ms", "to_ms"):
+        return written_moment(value)
+    if field == "warm_up_ms":
+        return f"{value / _DAY_MS:g}d"
+    return ",".join(value) if field == "stages" else str(value)
 
 
 def _scope(plan: ReplayPlan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -13,7 +13,7 @@ from newsmill import kafka
 from newsmill.cli.flow import call, describe_group
 from newsmill.cli.options import AsJson, Debug, Servers, output, read_settings
 from newsmill.cli.replay.times import written_moment
-from newsmill.cli.screen import show
+from newsmill.cli.screen import columns, show
 from newsmill.errors import NewsmillError
 from newsmill.ledger import read_ledger
 from newsmill.replay.compare import DIFF_KEY
@@ -23,6 +23,8 @@ from newsmill.settings import Settings
 from newsmill.topics import TOPICS
 
 __all__ = ["ReplayStatus", "read_status", "run"]
+
+_WIDE: Final = 120  # columns from which the table says what a replay reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _kinds(entry: dict[str, Any] | None) -> dict[str, int] | None:
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(help="Of one replay; all without.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The replay; all of them without.")] = None,
     as_json: AsJson = False,
     bootstrap_servers: Servers = None,
     debug: Debug = False,
@@ -104,18 +106,23 @@ def run(
     if not replays:
         output.print("no replay yet: newsmill replay run NAME --from TIME --to TIME")
         return
-    show(_table(replays))
+    show(_table(replays, columns() >= _WIDE))
 
 
-def _table(replays: list[ReplayStatus]) -> Table:
+def _differs(counts: dict[str, int] | None) -> str:
+    if counts is None:
+        return "not compared"
+    return ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count) or "no article"
+
+
+def _table(replays: list[ReplayStatus], wide: bool) -> Table:
+    """Without what a replay reads where there is no room for it; names and counts are never cut."""
     table = Table()
-    for column in ("replay", "state", "reads", "from", "to", "records", "differs from live"):
-        table.add_column(column, justify="right" if column == "records" else "left")
+    reads = ("reads", "from", "to") if wide else ()
+    for column in ("replay", "state", *reads, "records", "differs from live"):
+        table.add_column(column, justify="right" if column == "records" else "left", overflow="fold")
     for replay in replays:
         state = replay.state if replay.phase is None else f"{replay.state} in {replay.phase}"
-        told = replay.differences
-        differs = (
-            ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in told.items()) if told else "not compared"
-        )
-        table.add_row(replay.name, state, replay.source_topic, replay.begin, replay.end, f"{replay.records:,}", differs)
+        told = (replay.source_topic, replay.begin, replay.end) if wide else ()
+        table.add_row(replay.name, state, *told, f"{replay.records:,}", _differs(replay.differences))
     return table
