@@ -19,6 +19,7 @@ from newsmill.cli.replay.progress import Bars, Lines
 from newsmill.cli.replay.times import parse_duration, parse_moment, written_moment
 from newsmill.cli.screen import show
 from newsmill.core.rulebook import Rulebook, load_rulebook
+from newsmill.core.themes import ThemeRules
 from newsmill.errors import ConfigError, NewsmillError
 from newsmill.logs import configure_logs
 from newsmill.metrics import ReplayMetrics, serve_metrics
@@ -39,6 +40,7 @@ from newsmill.replay.plan import (
 from newsmill.replay.run import Accounts, Replay, account
 from newsmill.scrapes import Scrapes
 from newsmill.settings import Settings
+from newsmill.topics import STAGES
 
 __all__ = ["await_last_scrape", "run"]
 
@@ -93,6 +95,12 @@ def run(
     asked = _asked(settings, begin, end, topic, stages, warm_up)
     os.nice(_NICENESS)
     rulebook = load_rulebook(settings.rules_dir)
+    if "enrich" in asked.get("stages", STAGES) and ThemeRules.from_rulebook(rulebook).model is None:
+        errors.print(
+            "theme files are not those that the learned weights belong to: rules alone decide on every theme, and scores "
+            "differ from those with weights (`newsmill themes train`)",
+            markup=False,
+        )
     began = time.monotonic()
     plan, over, metrics = call(settings, _run(settings, rulebook, name, asked, workers, rate, metrics_port))
     if not over:
@@ -148,11 +156,6 @@ async def _run(
     if plan is None:
         plan = await _make_plan(settings, rulebook, name, asked)
         output.print(f"replay {name}: {_scope(plan)}", markup=False)
-        if not plan.records:
-            errors.print(
-                f"{plan.source_topic} has no record in this range; `newsmill replay drop {name}` frees the name",
-                markup=False,
-            )
     else:
         if told := differences(plan, settings, rulebook, asked, _written):
             raise ConfigError(
@@ -191,6 +194,11 @@ async def _make_plan(settings: Settings, rulebook: Rulebook, name: str, asked: d
         asked["to_ms"],
         asked.get("warm_up_ms", window),
     )
+    if plan.records == plan.warm_up_records:
+        raise NewsmillError(
+            f"{plan.source_topic} has no record from {written_moment(plan.from_ms)} to {written_moment(plan.to_ms)}: "
+            "there is nothing to replay"
+        )
     await create_manifest(settings, name)
     if await read_plan(settings, name) is not None:  # the records were counted for minutes, perhaps
         raise NewsmillError(
