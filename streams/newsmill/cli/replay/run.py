@@ -97,8 +97,8 @@ def run(
     rulebook = load_rulebook(settings.rules_dir)
     if "enrich" in asked.get("stages", STAGES) and ThemeRules.from_rulebook(rulebook).model is None:
         errors.print(
-            "theme files are not those that the learned weights belong to: rules alone decide on every theme, and scores "
-            "differ from those with weights (`newsmill themes train`)",
+            "theme files are not those that the learned weights belong to: rules alone decide on every theme, "
+            "and scores differ from those with weights (`newsmill themes train`)",
             markup=False,
         )
     began = time.monotonic()
