@@ -157,6 +157,8 @@ def test_a_killed_parent_takes_java_along_and_the_data_stay(tmp_path: Path) -> N
         bootstrap = bootstrap_of(process)
         create_topic(bootstrap, "kept")
         write(bootstrap, "kept", large)
+        # Kafka confirms a transaction before its markers are written; the kill shall not fall in between
+        assert read(bootstrap, "kept") == large
         identity = (folder / "logs" / "meta.properties").read_text()
         java = java_of(process)
         process.kill()

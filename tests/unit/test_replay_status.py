@@ -49,9 +49,9 @@ def test_another_plan_is_told_as_its_flags_are_written() -> None:
         rules_version=rules.version, options={name: getattr(settings, name) for name in _DECIDING},
         made_at="2026-07-01T00:00:00.000Z",
     )  # fmt: skip
-    asked = {"from_ms": 0, "to_ms": LAST_MS, "warm_up_ms": 43_200_000, "stages": ("enrich",)}
+    asked = {"from_ms": 1_772_409_600_000, "to_ms": LAST_MS, "warm_up_ms": 43_200_000, "stages": ("enrich",)}
     assert differences(plan, settings, rules, asked, _written) == [
-        "--from was 2026-03-01T00:00:00Z, is earliest",
+        "--from was 2026-03-01T00:00:00Z, is 2026-03-02T00:00:00Z",
         "--warm-up was 14d, is 0.5d",
         "--stages was prepare,dedupe,enrich,stories, is enrich",
     ]
