@@ -211,7 +211,7 @@ async def _measure_live(mill: _Mill, what: str, rate: int, seconds: float, seed:
 
 
 async def run_replays_beside_live(
-    servers: str, count: int = 30_000, rate: int = 20, seconds: float = 40, throttle: int = 100
+    servers: str, count: int = 12_000, rate: int = 20, seconds: float = 30, throttle: int = 100
 ) -> list[ReplayLatency]:
     """Live latency alone, beside a throttled replay, beside one that takes all it can get, and alone again."""
     results: list[ReplayLatency] = []
